@@ -1,0 +1,1 @@
+"""Mutual TLS for Python services: a gate per customer hostname, and client certificates bound by name."""

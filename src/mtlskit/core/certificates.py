@@ -1,0 +1,387 @@
+"""Certificates as values: what a peer presented, what we sign with, who a client is. Owns PEM, DER and PKCS#12.
+
+A private key lives only inside `SigningChain`; nothing here prints one, pickles one or puts one into an error.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, NoReturn, TypeAlias
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import pkcs12
+from cryptography.x509.name import _ASN1Type
+from cryptography.x509.oid import NameOID
+
+from mtlskit.core.names import SanType, SubjectAlternativeName
+from mtlskit.errors import CertificateError
+
+PrivateKey: TypeAlias = (
+    ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey | rsa.RSAPrivateKey
+)
+
+_PEM_LABEL = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----")
+_CERTIFICATE_BLOCK = re.compile(rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
+_READABLE_STRINGS = {
+    _ASN1Type.UTF8String,
+    _ASN1Type.PrintableString,
+    _ASN1Type.IA5String,
+    _ASN1Type.BMPString,
+}
+
+
+def read_certificates(pem: bytes | str, *, what: str = "a certificate") -> tuple[x509.Certificate, ...]:
+    """All certificates in `pem`, in their order. `what` names the thing in the error.
+
+    Raises CertificateError for no certificate, an unreadable one, or a private key in the text, whose content
+    is never shown.
+    """
+    data = _as_bytes(pem)
+    labels = _PEM_LABEL.findall(data)
+    if any(label.endswith(b"PRIVATE KEY") for label in labels):
+        raise CertificateError(f"expected {what} in PEM, got PEM that holds a private key")
+    return _certificate_blocks(data, what)
+
+
+def read_certificate(data: bytes | str, *, what: str = "a certificate") -> x509.Certificate:
+    """The one certificate in `data`, PEM or DER; raises CertificateError as `read_certificates`."""
+    if isinstance(data, bytes) and b"-----BEGIN" not in data:
+        try:
+            return x509.load_der_x509_certificate(data)
+        except ValueError as error:
+            raise CertificateError(f"expected {what} in PEM or DER, got {len(data)} unreadable bytes") from error
+    found = read_certificates(data, what=what)
+    if len(found) != 1:
+        raise CertificateError(f"expected {what}, got {len(found)} certificates")
+    return found[0]
+
+
+def to_der(certificate: x509.Certificate) -> bytes:
+    """The certificate's DER."""
+    return certificate.public_bytes(serialization.Encoding.DER)
+
+
+def to_pem(certificates: Sequence[x509.Certificate]) -> bytes:
+    """The certificates in PEM, in their order."""
+    return b"".join(certificate.public_bytes(serialization.Encoding.PEM) for certificate in certificates)
+
+
+def public_key_id(certificate: x509.Certificate) -> bytes:
+    """SHA-256 over the certificate's SubjectPublicKeyInfo in DER: the identity of a key, whatever its name."""
+    return spki_id(certificate.public_key())
+
+
+def spki_id(public_key: Any) -> bytes:
+    """SHA-256 over the public key's SubjectPublicKeyInfo in DER."""
+    spki = public_key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return hashlib.sha256(spki).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class PresentedChain:
+    """What a peer presented, as DER, leaf first, unordered beyond it and unverified. Parsed only when judged."""
+
+    ders: tuple[bytes, ...]
+
+    def __post_init__(self) -> None:
+        if not self.ders:
+            raise CertificateError("expected at least one certificate in a presented chain, got none")
+
+    @classmethod
+    def from_der(cls, *ders: bytes) -> PresentedChain:
+        """From one DER certificate each, the leaf first. The bytes are not looked at here."""
+        return cls(tuple(bytes(der) for der in ders))
+
+    @classmethod
+    def from_pem(cls, pem: bytes | str) -> PresentedChain:
+        """From PEM, the leaf first; raises CertificateError (a private key in it is refused unseen)."""
+        return cls.from_certificates(*read_certificates(pem, what="a presented chain"))
+
+    @classmethod
+    def from_certificates(cls, *certificates: x509.Certificate) -> PresentedChain:
+        """From parsed certificates, the leaf first."""
+        return cls(tuple(map(to_der, certificates)))
+
+    @property
+    def leaf_der(self) -> bytes:
+        """The end-entity certificate's DER."""
+        return self.ders[0]
+
+    @property
+    def fingerprint(self) -> bytes:
+        """SHA-256 of the leaf's DER."""
+        return hashlib.sha256(self.ders[0]).digest()
+
+    def certificates(self) -> tuple[x509.Certificate, ...]:
+        """All of them, parsed; raises CertificateError where one is not a certificate."""
+        try:
+            return tuple(map(x509.load_der_x509_certificate, self.ders))
+        except (ValueError, UnsupportedAlgorithm) as error:
+            raise CertificateError("expected DER certificates in the presented chain, got other bytes") from error
+
+    def to_pem(self) -> bytes:
+        """The chain in PEM, leaf first; raises CertificateError where one is not a certificate."""
+        return to_pem(self.certificates())
+
+
+class SigningChain:
+    """A private key and the chain that belongs to it, leaf first, without the root.
+
+    The key belongs to the leaf (checked here), shows in no repr and refuses to be pickled.
+    """
+
+    __slots__ = ("_private_key", "certificates")
+
+    certificates: tuple[x509.Certificate, ...]
+
+    def __init__(self, private_key: PrivateKey, certificates: Sequence[x509.Certificate]) -> None:
+        if not certificates:
+            raise CertificateError("expected a certificate for the private key, got none")
+        if spki_id(private_key.public_key()) != public_key_id(certificates[0]):
+            raise CertificateError(
+                f"expected the private key of {certificates[0].subject.rfc4514_string()!r}, got another key"
+            )
+        self._private_key = private_key
+        self.certificates = tuple(certificates)
+
+    @classmethod
+    def from_pem(
+        cls, chain: bytes | str, private_key: bytes | str | None = None, *, password: bytes | None = None
+    ) -> SigningChain:
+        """From the chain in PEM, leaf first, and the key in PEM, apart or in the same text.
+
+        `password` opens an encrypted key. Raises CertificateError: no key, a wrong password, a key of another
+        certificate, a chain whose certificates do not issue one another.
+        """
+        data = _as_bytes(chain)
+        certificates = _certificate_blocks(data, "a certificate chain")
+        key = read_private_key(data if private_key is None else _as_bytes(private_key), password=password)
+        return cls(key, certificates)
+
+    @classmethod
+    def from_pkcs12(cls, data: bytes, *, password: bytes | None = None) -> SigningChain:
+        """From PKCS#12 (RFC 7292); raises CertificateError."""
+        try:
+            key, certificate, more = pkcs12.load_key_and_certificates(data, password)
+        except (ValueError, UnsupportedAlgorithm):
+            raise CertificateError("expected PKCS#12 and its password, got something else") from None
+        if key is None or certificate is None:
+            raise CertificateError("expected PKCS#12 with a key and its certificate, got one without")
+        return cls(_supported(key), (certificate, *more))
+
+    @property
+    def certificate(self) -> x509.Certificate:
+        """The end-entity certificate."""
+        return self.certificates[0]
+
+    @property
+    def serial_number(self) -> int:
+        """The end-entity certificate's serial number."""
+        return self.certificate.serial_number
+
+    @property
+    def private_key(self) -> PrivateKey:
+        """The private key of the end-entity certificate."""
+        return self._private_key
+
+    def presented(self) -> PresentedChain:
+        """The chain as a peer will see it."""
+        return PresentedChain.from_certificates(*self.certificates)
+
+    def fingerprint(self) -> bytes:
+        """SHA-256 over every certificate of the chain: equal for equal content."""
+        return hashlib.sha256(b"".join(map(to_der, self.certificates))).digest()
+
+    def chain_pem(self) -> bytes:
+        """The certificates in PEM, leaf first, without the key."""
+        return to_pem(self.certificates)
+
+    def private_key_der(self) -> bytes:
+        """The key as unencrypted PKCS#8 DER, for those who encrypt it at once or hand it to TLS in memory."""
+        return self._private_key.private_bytes(
+            serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+
+    def to_pem(self, *, password: bytes | None = None) -> bytes:
+        """Key and chain in PEM, the key encrypted (PKCS#8) where a password is given."""
+        encryption: serialization.KeySerializationEncryption = serialization.NoEncryption()
+        if password is not None:
+            encryption = serialization.BestAvailableEncryption(password)
+        key = self._private_key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)
+        return key + self.chain_pem()
+
+    def to_pkcs12(self, *, password: bytes, name: str | None = None) -> bytes:
+        """Key and chain as PKCS#12 under `password`."""
+        return pkcs12.serialize_key_and_certificates(
+            name.encode() if name else None,
+            self._private_key,
+            self.certificate,
+            self.certificates[1:],
+            serialization.BestAvailableEncryption(password),
+        )
+
+    def __repr__(self) -> str:
+        subject = self.certificate.subject.rfc4514_string()
+        return (
+            f"<{type(self).__name__} {subject!r} serial={self.serial_number:x} certificates={len(self.certificates)}>"
+        )
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(f"expected a value without a private key to pickle, got {type(self).__name__}")
+
+
+def read_private_key(data: bytes | str, *, password: bytes | None = None) -> PrivateKey:
+    """The private key in PEM `data`; raises CertificateError without ever showing a byte of it."""
+    try:
+        key = serialization.load_pem_private_key(_as_bytes(data), password)
+    except TypeError:
+        wanted = "a password for the encrypted private key, got none"
+        raise CertificateError(
+            f"expected {wanted if password is None else 'an encrypted private key for the password'}"
+        ) from None
+    except (ValueError, UnsupportedAlgorithm):
+        raise CertificateError("expected a private key in PEM (and its password), got none that opens") from None
+    return _supported(key)
+
+
+@dataclass(frozen=True, slots=True)
+class ClientIdentity:
+    """Who the verified client is: read from the leaf of a path that was verified for this hostname."""
+
+    certificate: x509.Certificate = field(repr=False)
+    hostname: str
+    anchor_id: str
+    common_name: str | None
+    sans: tuple[SubjectAlternativeName, ...]
+
+    @classmethod
+    def of(cls, certificate: x509.Certificate, *, hostname: str, anchor_id: str) -> ClientIdentity:
+        """The identity in `certificate`, which the caller has verified."""
+        return cls(certificate, hostname, anchor_id, common_name(certificate.subject), read_sans(certificate))
+
+    @property
+    def subject(self) -> str:
+        """The subject as RFC 4514 text: for people, never to compare (I9)."""
+        return self.certificate.subject.rfc4514_string()
+
+    @property
+    def issuer(self) -> str:
+        """The issuer as RFC 4514 text: for people, never to compare (I9)."""
+        return self.certificate.issuer.rfc4514_string()
+
+    @property
+    def serial_number(self) -> int:
+        """The certificate's serial number."""
+        return self.certificate.serial_number
+
+    @property
+    def fingerprint_sha256(self) -> str:
+        """SHA-256 of the DER in lower-case hexadecimal."""
+        return hashlib.sha256(to_der(self.certificate)).hexdigest()
+
+    @property
+    def public_key_sha256(self) -> str:
+        """SHA-256 of the SubjectPublicKeyInfo in lower-case hexadecimal."""
+        return public_key_id(self.certificate).hex()
+
+    @property
+    def not_before(self) -> datetime:
+        """The start of the certificate's life, in UTC."""
+        return self.certificate.not_valid_before_utc
+
+    @property
+    def not_after(self) -> datetime:
+        """The end of the certificate's life, in UTC."""
+        return self.certificate.not_valid_after_utc
+
+    def values(self, san_type: SanType) -> tuple[str, ...]:
+        """The values of the SAN entries of one type, as the certificate has them."""
+        return tuple(san.value for san in self.sans if san.type is san_type)
+
+    @property
+    def dns_names(self) -> tuple[str, ...]:
+        """The dNSName entries."""
+        return self.values(SanType.DNS)
+
+    @property
+    def uris(self) -> tuple[str, ...]:
+        """The uniformResourceIdentifier entries."""
+        return self.values(SanType.URI)
+
+    @property
+    def emails(self) -> tuple[str, ...]:
+        """The rfc822Name entries."""
+        return self.values(SanType.EMAIL)
+
+    @property
+    def ips(self) -> tuple[str, ...]:
+        """The iPAddress entries, in the canonical text of `ipaddress`."""
+        return self.values(SanType.IP)
+
+
+def common_name(name: x509.Name) -> str | None:
+    """The common name if there is exactly one, in a string type with one reading and without NUL; else None (I9)."""
+    found = name.get_attributes_for_oid(NameOID.COMMON_NAME)
+    if len(found) != 1 or found[0]._type not in _READABLE_STRINGS:
+        return None
+    value = found[0].value
+    return value if isinstance(value, str) and value and "\0" not in value else None
+
+
+def read_sans(certificate: x509.Certificate) -> tuple[SubjectAlternativeName, ...]:
+    """The SAN entries that have a text form, in the certificate's order."""
+    try:
+        extension = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    except x509.ExtensionNotFound:
+        return ()
+    return tuple(filter(None, map(SubjectAlternativeName.from_general_name, extension.value)))
+
+
+def shown_subject(der: bytes, limit: int = 128) -> str:
+    """The *unverified* subject of peer bytes for an event: escaped, cut, never raising; empty if unreadable."""
+    return _shown_subject(bytes(der), limit)
+
+
+@functools.lru_cache(maxsize=256)
+def _shown_subject(der: bytes, limit: int) -> str:
+    try:
+        text = x509.load_der_x509_certificate(der).subject.rfc4514_string()
+    except (ValueError, UnsupportedAlgorithm):
+        return ""
+    escaped = text.encode("unicode_escape").decode("ascii")
+    return escaped if len(escaped) <= limit else escaped[:limit] + "..."
+
+
+def _certificate_blocks(data: bytes, what: str) -> tuple[x509.Certificate, ...]:
+    blocks = _CERTIFICATE_BLOCK.findall(data)
+    if not blocks:
+        raise CertificateError(f"expected {what} in PEM, got no certificate")
+    try:
+        return tuple(map(x509.load_pem_x509_certificate, blocks))
+    except (ValueError, UnsupportedAlgorithm):
+        raise CertificateError(f"expected {what} in PEM, got a certificate that does not parse") from None
+
+
+def _supported(key: object) -> PrivateKey:
+    if not isinstance(
+        key,
+        ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey | rsa.RSAPrivateKey,
+    ):
+        raise CertificateError(f"expected an EC, Ed25519, Ed448 or RSA key, got {type(key).__name__}")
+    return key
+
+
+def _as_bytes(pem: bytes | str) -> bytes:
+    if isinstance(pem, str):
+        return pem.encode("utf-8", "replace")
+    if isinstance(pem, bytes):
+        return pem
+    raise CertificateError(f"expected PEM as bytes or str, got {type(pem).__name__}")
