@@ -10,6 +10,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
@@ -151,6 +152,34 @@ class SubjectAlternativeName:
 
     def __str__(self) -> str:
         return f"{self.type.value}:{self.value}"
+
+
+def matches_reference(sans: Iterable[SubjectAlternativeName], reference: str) -> bool:
+    """Whether a server's SAN entries hold the DNS name or IP address that was asked for (RFC 9525, 6).
+
+    A DNS name matches a dNSName, an address an iPAddress; the common name is not looked at. A wildcard is only
+    the whole leftmost label and stands for exactly one. What cannot be parsed matches nothing.
+    """
+    try:
+        address = str(ipaddress.ip_address(reference.strip("[]")))
+    except ValueError:
+        return _matches_hostname(sans, reference)
+    return SubjectAlternativeName(SanType.IP, address) in sans
+
+
+def _matches_hostname(sans: Iterable[SubjectAlternativeName], reference: str) -> bool:
+    try:
+        hostname = Hostname.parse(reference)
+    except InvalidName:
+        return False
+    return any(san.type is SanType.DNS and _covers(san.value, hostname) for san in sans)
+
+
+def _covers(presented: str, hostname: Hostname) -> bool:
+    try:
+        return HostnamePattern.parse(presented).matches(hostname)
+    except InvalidName:
+        return False
 
 
 @lru_cache(maxsize=4096)

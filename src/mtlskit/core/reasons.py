@@ -20,6 +20,7 @@ class Reason(StrEnum):
     SERVER_NAME_UNKNOWN = "server_name_unknown"
     AUTHORITY_MISMATCH = "authority_mismatch"
     UNTRUSTED_SOURCE = "untrusted_source"
+    HANDSHAKE_FAILED = "handshake_failed"  # TLS itself: no common version or cipher, a broken record
     NO_CERTIFICATE = "no_certificate"
 
     # The certificate and its path (VERDICTS.md).

@@ -1,0 +1,299 @@
+"""One pyOpenSSL connection that behaves as `ssl.SSLObject`: same methods, same exceptions, same buffers.
+
+The caller owns two `ssl.MemoryBIO`s, OpenSSL owns two of its own; every method moves bytes in, does one step,
+and moves bytes out, so that an alert leaves also when the step failed.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from cryptography import x509
+from OpenSSL import SSL
+
+from mtlskit.backends.reasons import HOSTNAME_MISMATCH
+from mtlskit.core.certificates import PresentedChain, read_sans, to_der
+from mtlskit.core.names import Hostname, matches_reference
+from mtlskit.core.verdict import PeerEvidence
+
+_CHUNK = 256 * 1024
+_Result = TypeVar("_Result")
+
+
+class PyOpenSSLObject:
+    """A TLS connection over memory BIOs. Same interface as `ssl.SSLObject`; not for several threads at once."""
+
+    __slots__ = (
+        "_incoming",
+        "_outgoing",
+        "_rejected_chain",
+        "_rejected_code",
+        "alert",
+        "connection",
+        "context",
+        "seen_server_name",
+        "server_hostname",
+        "server_side",
+    )
+
+    def __init__(
+        self,
+        context: Any,
+        openssl_context: SSL.Context,
+        incoming: ssl.MemoryBIO,
+        outgoing: ssl.MemoryBIO,
+        *,
+        server_hostname: str | None = None,
+    ) -> None:
+        self.context = context
+        self.server_hostname = server_hostname
+        self.server_side = server_hostname is None
+        self.seen_server_name: str | None = None
+        self.alert: int | None = None
+        self._incoming = incoming
+        self._outgoing = outgoing
+        self._rejected_code = 0
+        self._rejected_chain: PresentedChain | None = None
+        self.connection = SSL.Connection(openssl_context)
+        self.connection.set_app_data(self)
+        self._set_side(server_hostname)
+
+    def _set_side(self, server_hostname: str | None) -> None:
+        if server_hostname is None:
+            self.connection.set_accept_state()
+            return
+        self.connection.set_connect_state()
+        if not _is_address(server_hostname):  # RFC 6066, 3: no literal addresses in the extension
+            self.connection.set_tlsext_host_name(Hostname.parse(server_hostname).name.encode("ascii"))
+
+    # What the context's callbacks report.
+
+    def note_server_name(self, name: bytes | None) -> None:
+        """The server name that OpenSSL read in the ClientHello."""
+        self.seen_server_name = None if name is None else name.decode("ascii")
+
+    def note_rejected(self, code: int) -> None:
+        """A certificate was rejected with OpenSSL's `code`; the first one tells the reason."""
+        self._rejected_code = self._rejected_code or code
+
+    def note_rejected_leaf(self, leaf: x509.Certificate) -> None:
+        """The end-entity certificate of the path that was rejected."""
+        self._rejected_chain = PresentedChain.from_certificates(leaf)
+
+    @property
+    def rejected(self) -> bool:
+        """Whether OpenSSL rejected a certificate of this peer."""
+        return self._rejected_code != 0
+
+    def accepts_server(self, leaf: x509.Certificate) -> bool:
+        """Whether the server's certificate is for the name that was asked for (RFC 9525)."""
+        if matches_reference(read_sans(leaf), self.server_hostname or ""):
+            return True
+        self._rejected_code = HOSTNAME_MISMATCH
+        return False
+
+    # What the handshake collected.
+
+    def evidence(self) -> PeerEvidence:
+        """What the handshake collected; see `mtlskit.ports.Evident`."""
+        resumed = self.session_reused
+        chain = self._presented()
+        if chain is not None:
+            chain = self.context.chains.recall(chain, resumed=resumed)
+        return PeerEvidence(
+            server_name=self.seen_server_name, presented=chain, tls_version=self.version(), resumed=resumed
+        )
+
+    def rejected_chain(self) -> PresentedChain | None:
+        """What the peer presented in a handshake that was refused for it."""
+        return self._presented() or self._rejected_chain
+
+    def _presented(self) -> PresentedChain | None:
+        leaf = self.connection.get_peer_certificate(as_cryptography=True)
+        if leaf is None:
+            return None
+        rest = self.connection.get_peer_cert_chain(as_cryptography=True) or []
+        if rest and rest[0] == leaf:  # a client sees the leaf in the chain, a server does not
+            rest = rest[1:]
+        return PresentedChain.from_certificates(leaf, *rest)
+
+    # The interface of `ssl.SSLObject`.
+
+    def do_handshake(self) -> None:
+        """One step of the handshake; raises as `ssl.SSLObject.do_handshake`."""
+        self._step(self.connection.do_handshake)
+        if self.rejected:
+            raise _verification_error(self._rejected_code)
+
+    def read(self, len: int = 1024, buffer: Any = None) -> Any:  # noqa: A002
+        """As `ssl.SSLObject.read`."""
+        try:
+            if buffer is None:
+                return self._step(lambda: self.connection.recv(min(len, _CHUNK)))
+            return self._step(lambda: self.connection.recv_into(buffer, len))
+        except ssl.SSLZeroReturnError:
+            return b"" if buffer is None else 0
+
+    def write(self, data: Any) -> int:
+        """As `ssl.SSLObject.write`; takes all of it."""
+        return self._step(lambda: self.connection.send(data)) if data else 0
+
+    def unwrap(self) -> None:
+        """Sends close_notify and waits for the peer's."""
+        if not self._step(self.connection.shutdown):
+            self._step(self._await_close)
+
+    def _await_close(self) -> None:
+        if not self.connection.get_shutdown() & SSL.RECEIVED_SHUTDOWN:
+            self.connection.recv(_CHUNK)
+
+    def pending(self) -> int:
+        """Decrypted bytes that wait to be read."""
+        return self.connection.pending()
+
+    def version(self) -> str | None:
+        """`TLSv1.2` or `TLSv1.3`."""
+        return self.connection.get_protocol_version_name()
+
+    def cipher(self) -> tuple[str, str, int] | None:
+        """Name, protocol and secret bits of the cipher."""
+        name = self.connection.get_cipher_name()
+        if name is None:
+            return None
+        return name, self.connection.get_cipher_version() or "", self.connection.get_cipher_bits() or 0
+
+    def shared_ciphers(self) -> list[tuple[str, str, int]] | None:
+        """Not known here."""
+        return None
+
+    def compression(self) -> None:
+        """Compression is off."""
+
+    def selected_alpn_protocol(self) -> str | None:
+        """The negotiated protocol."""
+        return self.connection.get_alpn_proto_negotiated().decode("ascii") or None
+
+    def selected_npn_protocol(self) -> None:
+        """NPN is gone."""
+
+    @property
+    def session(self) -> Any:
+        """The session, to be offered again with `wrap_bio(session=...)`."""
+        return self.connection.get_session()
+
+    @property
+    def session_reused(self) -> bool:
+        """Whether this connection resumed a session."""
+        # No public call in pyOpenSSL; the binding is in every version that it supports.
+        return bool(SSL._lib.SSL_session_reused(self.connection._ssl))  # type: ignore[attr-defined]
+
+    def getpeercert(self, binary_form: bool = False) -> Any:
+        """As `ssl.SSLObject.getpeercert`: DER, or the short dictionary of the standard library."""
+        certificate = self.connection.get_peer_certificate(as_cryptography=True)
+        if certificate is None:
+            return None
+        return to_der(certificate) if binary_form else _described(certificate)
+
+    def get_unverified_chain(self) -> list[bytes]:
+        """The presented chain in DER, leaf first."""
+        chain = self._presented()
+        return list(chain.ders) if chain else []
+
+    def get_verified_chain(self) -> list[bytes]:
+        """OpenSSL's chain in DER, leaf first."""
+        found = self.connection.get_verified_chain(as_cryptography=True) or []
+        return [to_der(certificate) for certificate in found]
+
+    def get_channel_binding(self, cb_type: str = "tls-unique") -> bytes | None:
+        """Only `tls-unique` on TLS 1.2 (RFC 5929)."""
+        if cb_type != "tls-unique":
+            raise ValueError(f"expected 'tls-unique', got {cb_type!r}")
+        first = self.session_reused != self.server_side
+        return self.connection.get_peer_finished() if first else self.connection.get_finished()
+
+    def verify_client_post_handshake(self) -> None:
+        """Not offered: RFC 8740 forbids it for HTTP/2 and OpenSSL's session order makes it useless here."""
+        raise NotImplementedError("post-handshake authentication is not offered")
+
+    # Bytes in, one step, bytes out; foreign exceptions become the standard library's here.
+
+    def _step(self, action: Callable[[], _Result]) -> _Result:
+        self._feed()
+        try:
+            return action()
+        except SSL.Error as error:
+            raise self._translated(error) from None
+        finally:
+            self._drain()
+
+    def _feed(self) -> None:
+        incoming = self._incoming
+        if incoming.pending:
+            self.connection.bio_write(incoming.read())
+        if incoming.eof:
+            self.connection.bio_shutdown()
+
+    def _drain(self) -> None:
+        connection, outgoing = self.connection, self._outgoing
+        try:
+            while True:
+                outgoing.write(connection.bio_read(_CHUNK))
+        except SSL.Error:
+            return  # empty
+
+    def _translated(self, error: SSL.Error) -> ssl.SSLError:
+        match error:
+            case SSL.WantReadError():
+                return ssl.SSLWantReadError(ssl.SSL_ERROR_WANT_READ, "the operation did not complete (read)")
+            case SSL.WantWriteError():
+                return ssl.SSLWantWriteError(ssl.SSL_ERROR_WANT_WRITE, "the operation did not complete (write)")
+            case SSL.ZeroReturnError():
+                return ssl.SSLZeroReturnError(ssl.SSL_ERROR_ZERO_RETURN, "TLS connection has been closed (EOF)")
+            case SSL.SysCallError():
+                return ssl.SSLEOFError(ssl.SSL_ERROR_EOF, "EOF occurred in violation of protocol")
+        if self._rejected_code:
+            return _verification_error(self._rejected_code)
+        return _ssl_error(error)
+
+
+def _ssl_error(error: SSL.Error) -> ssl.SSLError:
+    queue = error.args[0] if error.args else []
+    text = queue[0][2] if queue and queue[0][2] else "unknown error"
+    mapped = ssl.SSLError(ssl.SSL_ERROR_SSL, text)
+    # The standard library gives OpenSSL's mnemonic; pyOpenSSL gives the same words with spaces.
+    mapped.reason = text.upper().replace(" ", "_")
+    mapped.library = "SSL"
+    return mapped
+
+
+def _verification_error(code: int) -> ssl.SSLCertVerificationError:
+    error = ssl.SSLCertVerificationError(ssl.SSL_ERROR_SSL, f"certificate verify failed (code {code})")
+    error.verify_code = code
+    error.verify_message = f"code {code}"
+    error.reason = "CERTIFICATE_VERIFY_FAILED"
+    error.library = "SSL"
+    return error
+
+
+def _is_address(name: str) -> bool:
+    return ":" in name or name.replace(".", "").isdigit()
+
+
+def _described(certificate: x509.Certificate) -> dict[str, Any]:
+    sans = read_sans(certificate)
+    kinds = {"dns": "DNS", "uri": "URI", "email": "email", "ip": "IP Address"}
+    return {
+        "subject": _rdns(certificate.subject),
+        "issuer": _rdns(certificate.issuer),
+        "version": certificate.version.value + 1,
+        "serialNumber": f"{certificate.serial_number:X}",
+        "notBefore": certificate.not_valid_before_utc.strftime("%b %e %H:%M:%S %Y GMT"),
+        "notAfter": certificate.not_valid_after_utc.strftime("%b %e %H:%M:%S %Y GMT"),
+        **({"subjectAltName": tuple((kinds[san.type], san.value) for san in sans)} if sans else {}),
+    }
+
+
+def _rdns(name: x509.Name) -> tuple[tuple[tuple[str, str], ...], ...]:
+    return tuple(tuple((attribute.oid._name, str(attribute.value)) for attribute in rdn) for rdn in name.rdns)
