@@ -96,3 +96,11 @@ class ClientCertificateRefused(MTLSError):
     def __init__(self, message: str, *, alert: str | None = None) -> None:
         super().__init__(message)
         self.alert = alert
+
+
+class FetchError(MTLSError):
+    """A request through a binding got no answer: unreachable, timed out, cut off, a redirect that is not followed."""
+
+
+class UnknownBinding(ConfigurationError, AttributeError):
+    """An environment has no binding of that name."""

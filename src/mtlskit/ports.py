@@ -10,10 +10,13 @@ they mean. All access is inside `transaction()`; a transaction is atomic, serial
   if `version` is given and is not the record's; versions start at 1 and grow by one, and a deleted key that
   comes back starts above its old version.
 * `scan` gives a partition's records in the order of their keys (by code point), after `after`, at most `limit`.
-* `increment` gives 1, 2, 3, ... per name: never the same number twice, whatever crashed.
+* `increment` gives 1, 2, 3, ... per name: a number of a committed transaction never comes again, whatever crashed.
 * `append_audit` adds a row to the append-only, hash-chained log, in the same transaction.
-* `touch(topic)` marks the transaction as a change of `topic`; when it has committed, `changes` reports it, in this
-  process (to subscribers, at once, in the committing thread) and to other processes that poll.
+* `touch(topic)` marks the transaction as a change of `topic`; when it has committed, the subscribers of this process
+  hear of it (at once, in the committing thread) and those of other processes when they `poll`. Who has not polled
+  for so long that topics are forgotten hears EVERYTHING: whatever was remembered is to be dropped.
+* `snapshot()` is for reading: it sees one committed state, takes no write lock and does not wait for one.
+* Kinds, partitions, keys, names and topics are text without NUL and without lone surrogates.
 * Everything may be called from any thread; after a fork each process opens its own connections.
 * Anything the medium raises becomes Unavailable.
 """
@@ -30,7 +33,7 @@ from typing import Protocol, runtime_checkable
 from cryptography import x509
 
 from mtlskit.core.certificates import SigningChain
-from mtlskit.core.verdict import PeerEvidence
+from mtlskit.core.evidence import PeerEvidence, Resumption, TLSVersion
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +45,23 @@ class Record:
     version: int
 
 
-class Transaction(Protocol):
-    """What can be done inside `Store.transaction()`."""
+EVERYTHING = "*"  # the topic that stands for all topics
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditRow:
+    """One row of the audit log. `recorded_at` is RFC 3339 text in UTC; `hash` covers `previous_hash` and the rest."""
+
+    sequence: int
+    recorded_at: str
+    event: str
+    details: Mapping[str, str]
+    previous_hash: bytes
+    hash: bytes
+
+
+class Snapshot(Protocol):
+    """What can be read inside `Store.snapshot()` and `Store.transaction()`."""
 
     def get(self, kind: str, partition: str, key: str) -> Record | None:
         """The record, or None."""
@@ -52,6 +70,14 @@ class Transaction(Protocol):
     def scan(self, kind: str, partition: str, *, after: str = "", limit: int | None = None) -> Iterator[Record]:
         """The records of one partition in the order of their keys."""
         ...
+
+    def scan_audit(self, *, after: int = 0) -> Iterator[AuditRow]:
+        """The rows of the audit log from the oldest on, those with a `sequence` above `after`."""
+        ...
+
+
+class Transaction(Snapshot, Protocol):
+    """What can be done inside `Store.transaction()`."""
 
     def insert(self, kind: str, partition: str, key: str, value: bytes) -> Record:
         """Adds a record; raises Conflict if there is one."""
@@ -86,6 +112,10 @@ class Store(Protocol):
         """One atomic unit of work; raises Unavailable if the medium does not answer."""
         ...
 
+    def snapshot(self) -> AbstractContextManager[Snapshot]:
+        """One committed state, for reading only; cheap, and not held up by writers. Raises Unavailable."""
+        ...
+
     def seal(self, plaintext: bytes, *, context: str) -> bytes:
         """Encrypts a secret at rest under the key-encryption key, bound to `context`."""
         ...
@@ -107,13 +137,6 @@ class Store(Protocol):
         ...
 
 
-class Resumption(StrEnum):
-    """Whether a server context hands out sessions. A resumed session is judged like a new one either way (I5)."""
-
-    NONE = "none"
-    TICKETS = "tickets"
-
-
 class Verification(StrEnum):
     """What a server context does with client certificates in the handshake."""
 
@@ -121,13 +144,6 @@ class Verification(StrEnum):
     OPTIONAL = "optional"  # asked for; one that comes must verify
     REQUIRED = "required"  # one that verifies must come
     COLLECT = "collect"  # asked for and taken as evidence whatever it is; the verdict is given per request
-
-
-class TLSVersion(StrEnum):
-    """The oldest protocol version that is spoken."""
-
-    TLS_1_2 = "1.2"
-    TLS_1_3 = "1.3"
 
 
 class ServerTrust(StrEnum):

@@ -18,14 +18,13 @@ from OpenSSL import SSL, crypto
 from mtlskit.backends.pyopenssl_object import PyOpenSSLObject
 from mtlskit.backends.resumption import ChainMemory
 from mtlskit.backends.sockets import TLSSocket
+from mtlskit.core.evidence import Resumption, TLSVersion
 from mtlskit.errors import ConfigurationError
 from mtlskit.ports import (
     Capabilities,
     ClientConfiguration,
-    Resumption,
     ServerConfiguration,
     ServerTrust,
-    TLSVersion,
     Verification,
 )
 

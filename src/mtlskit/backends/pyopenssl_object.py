@@ -13,12 +13,12 @@ from typing import Any, TypeVar
 from cryptography import x509
 from OpenSSL import SSL
 
-from mtlskit.backends.reasons import HOSTNAME_MISMATCH
+from mtlskit.backends.reasons import HOSTNAME_MISMATCH, tls_error
 from mtlskit.core.certificates import PresentedChain, read_sans, to_der
+from mtlskit.core.evidence import PeerEvidence
 from mtlskit.core.names import Hostname, matches_reference
-from mtlskit.core.verdict import PeerEvidence
 
-_CHUNK = 256 * 1024
+_RECORD = 16 * 1024  # RFC 8446, 5.1: the most that one record holds
 _Result = TypeVar("_Result")
 
 
@@ -129,16 +129,32 @@ class PyOpenSSLObject:
 
     def read(self, len: int = 1024, buffer: Any = None) -> Any:  # noqa: A002
         """As `ssl.SSLObject.read`."""
+        self._feed()
+        wanted = min(len, _RECORD)  # OpenSSL gives one record at a time; a larger buffer would only cost
         try:
             if buffer is None:
-                return self._step(lambda: self.connection.recv(min(len, _CHUNK)))
-            return self._step(lambda: self.connection.recv_into(buffer, len))
-        except ssl.SSLZeroReturnError:
+                return self.connection.recv(wanted)
+            return self.connection.recv_into(buffer, wanted)
+        except SSL.WantReadError:
+            raise _want_read() from None
+        except SSL.ZeroReturnError:
             return b"" if buffer is None else 0
+        except SSL.Error as error:
+            self._drain(_RECORD)  # an alert
+            raise self._translated(error) from None
 
     def write(self, data: Any) -> int:
         """As `ssl.SSLObject.write`; takes all of it."""
-        return self._step(lambda: self.connection.send(data)) if data else 0
+        size = memoryview(data).nbytes
+        if not size:
+            return 0
+        self._feed()
+        try:
+            return self.connection.send(data)
+        except SSL.Error as error:
+            raise self._translated(error) from None
+        finally:
+            self._drain(size + size // 64 + _RECORD)
 
     def unwrap(self) -> None:
         """Sends close_notify and waits for the peer's."""
@@ -147,7 +163,7 @@ class PyOpenSSLObject:
 
     def _await_close(self) -> None:
         if not self.connection.get_shutdown() & SSL.RECEIVED_SHUTDOWN:
-            self.connection.recv(_CHUNK)
+            self.connection.recv(_RECORD)
 
     def pending(self) -> int:
         """Decrypted bytes that wait to be read."""
@@ -235,45 +251,48 @@ class PyOpenSSLObject:
         if incoming.eof:
             self.connection.bio_shutdown()
 
-    def _drain(self) -> None:
+    def _drain(self, size: int = _RECORD) -> None:
+        """Moves out what OpenSSL wrote. Asking an empty buffer costs an exception: a short answer was the last one."""
         connection, outgoing = self.connection, self._outgoing
         try:
-            while True:
-                outgoing.write(connection.bio_read(_CHUNK))
+            while outgoing.write(connection.bio_read(size)) == size:
+                pass
         except SSL.Error:
             return  # empty
 
     def _translated(self, error: SSL.Error) -> ssl.SSLError:
         match error:
             case SSL.WantReadError():
-                return ssl.SSLWantReadError(ssl.SSL_ERROR_WANT_READ, "the operation did not complete (read)")
+                return _want_read()
             case SSL.WantWriteError():
-                return ssl.SSLWantWriteError(ssl.SSL_ERROR_WANT_WRITE, "the operation did not complete (write)")
+                return tls_error(
+                    ssl.SSLWantWriteError, ssl.SSL_ERROR_WANT_WRITE, "the operation did not complete (write)"
+                )
             case SSL.ZeroReturnError():
-                return ssl.SSLZeroReturnError(ssl.SSL_ERROR_ZERO_RETURN, "TLS connection has been closed (EOF)")
+                return tls_error(ssl.SSLZeroReturnError, ssl.SSL_ERROR_ZERO_RETURN, "the TLS connection was closed")
             case SSL.SysCallError():
-                return ssl.SSLEOFError(ssl.SSL_ERROR_EOF, "EOF occurred in violation of protocol")
+                return tls_error(ssl.SSLEOFError, ssl.SSL_ERROR_EOF, "EOF occurred in violation of protocol")
         if self._rejected_code:
             return _verification_error(self._rejected_code)
         return _ssl_error(error)
 
 
+def _want_read() -> ssl.SSLWantReadError:
+    return ssl.SSLWantReadError(ssl.SSL_ERROR_WANT_READ, "the operation did not complete (read)")
+
+
 def _ssl_error(error: SSL.Error) -> ssl.SSLError:
     queue = error.args[0] if error.args else []
     text = queue[0][2] if queue and queue[0][2] else "unknown error"
-    mapped = ssl.SSLError(ssl.SSL_ERROR_SSL, text)
     # The standard library gives OpenSSL's mnemonic; pyOpenSSL gives the same words with spaces.
-    mapped.reason = text.upper().replace(" ", "_")
-    mapped.library = "SSL"
-    return mapped
+    return tls_error(ssl.SSLError, ssl.SSL_ERROR_SSL, text, text.upper().replace(" ", "_"))
 
 
 def _verification_error(code: int) -> ssl.SSLCertVerificationError:
-    error = ssl.SSLCertVerificationError(ssl.SSL_ERROR_SSL, f"certificate verify failed (code {code})")
+    told = f"certificate verify failed (code {code})"
+    error = tls_error(ssl.SSLCertVerificationError, ssl.SSL_ERROR_SSL, told, "CERTIFICATE_VERIFY_FAILED")
     error.verify_code = code
-    error.verify_message = f"code {code}"
-    error.reason = "CERTIFICATE_VERIFY_FAILED"
-    error.library = "SSL"
+    error.verify_message = told
     return error
 
 

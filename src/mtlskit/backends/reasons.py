@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ssl
+from typing import TypeVar
 
 from mtlskit.core.reasons import Reason
+
+_Error = TypeVar("_Error", bound=ssl.SSLError)
 
 # X509_V_ERR_* (openssl/x509_vfy.h); the numbers are OpenSSL's API and equal in 3.x and 4.x.
 HOSTNAME_MISMATCH = 62
@@ -49,3 +52,11 @@ def reason_of(error: ssl.SSLError) -> Reason:
     if isinstance(error, ssl.SSLCertVerificationError):
         return _VERIFY_CODES.get(error.verify_code, Reason.UNKNOWN_ISSUER)
     return _MNEMONICS.get(error.reason or "", Reason.HANDSHAKE_FAILED)
+
+
+def tls_error(kind: type[_Error], code: int, text: str, mnemonic: str | None = None) -> _Error:
+    """An `ssl.SSLError` as the standard library makes them: its callers read `reason` and `library`."""
+    error = kind(code, text)
+    error.reason = mnemonic  # type: ignore[assignment]
+    error.library = "SSL"
+    return error

@@ -13,12 +13,12 @@ import ssl
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from mtlskit.backends.reasons import reason_of
+from mtlskit.backends.reasons import reason_of, tls_error
 from mtlskit.backends.sockets import TLSSocket
 from mtlskit.core.certificates import PresentedChain
+from mtlskit.core.evidence import PeerEvidence
 from mtlskit.core.names import Hostname
 from mtlskit.core.reasons import Reason
-from mtlskit.core.verdict import PeerEvidence
 from mtlskit.errors import HandshakeError, InvalidName
 
 # A ClientHello with post-quantum shares and a long ticket stays below 8 KiB; more is not waited for (I12).
@@ -147,11 +147,11 @@ class RoutedObject:
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
             raise
         except HandshakeError as error:
-            self._refuse(error.reason, ssl.SSLError(ssl.SSL_ERROR_SSL, f"refused: {error}"))
+            self._refuse(error.reason, tls_error(ssl.SSLError, ssl.SSL_ERROR_SSL, f"refused: {error.reason.value}"))
         except ssl.SSLError as error:
             self._refuse(reason_of(error), error)
         except Exception as error:  # noqa: BLE001 - whatever fails here refuses (I4)
-            refusal = ssl.SSLError(ssl.SSL_ERROR_SSL, f"refused: {Reason.INTERNAL_ERROR.value}")
+            refusal = tls_error(ssl.SSLError, ssl.SSL_ERROR_SSL, f"refused: {Reason.INTERNAL_ERROR.value}")
             refusal.__cause__ = error
             self._refuse(Reason.INTERNAL_ERROR, refusal)
 
@@ -243,8 +243,14 @@ class RoutedObject:
         self._established().unwrap()
 
     def getpeercert(self, binary_form: bool = False) -> Any:
-        """As `ssl.SSLObject.getpeercert`."""
-        return self._established().getpeercert(binary_form)
+        """As `ssl.SSLObject.getpeercert`; without `binary_form` an empty dictionary, as for an unverified peer.
+
+        asyncio asks for the dictionary on every connection, which costs a tenth of the handshake; and what a peer
+        presented is evidence, on which nobody should decide but the gate.
+        """
+        if binary_form:
+            return self._established().getpeercert(binary_form=True)
+        return None if self.evidence().presented is None else {}
 
     def cipher(self) -> tuple[str, str, int] | None:
         """As `ssl.SSLObject.cipher`."""

@@ -16,15 +16,13 @@ from cryptography import x509
 
 from mtlskit.backends.resumption import ChainMemory
 from mtlskit.core.certificates import PresentedChain, SigningChain, to_der
-from mtlskit.core.verdict import PeerEvidence
+from mtlskit.core.evidence import PeerEvidence, Resumption, TLSVersion
 from mtlskit.errors import ConfigurationError
 from mtlskit.ports import (
     Capabilities,
     ClientConfiguration,
-    Resumption,
     ServerConfiguration,
     ServerTrust,
-    TLSVersion,
     Verification,
 )
 

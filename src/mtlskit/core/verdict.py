@@ -1,30 +1,160 @@
 """Evidence and verdicts. The one place where a request is allowed or denied.
 
-`decide` (below) is a pure function of the hostname's record, the evidence that the handshake collected, the
-request's authority and the moment. (Being written; PeerEvidence is settled.)
+The handshake collects evidence. `decide` gives the verdict, for every request, from the hostname's record, the
+evidence, the request's authority and the moment. It reads nothing else and keeps nothing.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
+from datetime import datetime
+from typing import TypeAlias, assert_never
 
-from mtlskit.core.certificates import PresentedChain
-
-
-class Source(StrEnum):
-    """Who says what the peer presented."""
-
-    TLS = "tls"  # a handshake that ended in this process
-    FORWARDED = "forwarded"  # a header of a proxy that ended the handshake
+from mtlskit.core.certificates import ClientIdentity, PresentedChain
+from mtlskit.core.custom_hostname import ClientAuth, CustomHostname
+from mtlskit.core.evidence import PeerEvidence, Source
+from mtlskit.core.names import Hostname
+from mtlskit.core.policy import Effect, PolicyOutcome
+from mtlskit.core.reasons import Reason
+from mtlskit.core.validation import Limits, Purpose, VerifiedPath, verify_path
+from mtlskit.errors import InvalidName, PathError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PeerEvidence:
-    """What is known of a peer once its handshake is done. Nothing in it is verified."""
+class Allow:
+    """The request may reach the app. `identity` is None where no certificate was asked for or came."""
 
-    server_name: str | None
-    presented: PresentedChain | None = None
-    tls_version: str | None = None
-    resumed: bool = False
-    source: Source = Source.TLS
+    identity: ClientIdentity | None
+    path: VerifiedPath | None = None
+    policy: PolicyOutcome | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deny:
+    """The request must not reach the app. `reason` is what may be told; `detail` is for the operator only."""
+
+    reason: Reason
+    detail: str = ""
+
+    @property
+    def status(self) -> int:
+        """The HTTP status: 421 for a misdirected request (RFC 9110, 15.5.20), else 403."""
+        return 421 if self.reason is Reason.AUTHORITY_MISMATCH else 403
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedClient:
+    """A client whose path to an anchor of the hostname was verified, and who it says that it is."""
+
+    path: VerifiedPath
+    identity: ClientIdentity
+
+
+Verify: TypeAlias = Callable[[CustomHostname, PresentedChain, datetime], VerifiedClient]
+
+# A gate's clients are strangers until they are verified: less work is done for them than `verify_path` would do.
+GATE_LIMITS = Limits(signatures=16, comparisons=20_000, certificates=10, octets=64 * 1024)
+
+
+def verify_client(hostname: CustomHostname, presented: PresentedChain, now: datetime) -> VerifiedClient:
+    """The client with a path to an anchor of this hostname; raises PathError."""
+    path = verify_path(
+        presented,
+        hostname.trust,
+        purpose=Purpose.CLIENT_AUTH,
+        now=now,
+        revocation=hostname.revocation,
+        limits=GATE_LIMITS,
+    )
+    identity = ClientIdentity.of(path.leaf, hostname=str(hostname.pattern), anchor_id=path.anchor.id)
+    return VerifiedClient(path, identity)
+
+
+def decide(
+    hostname: CustomHostname | None,
+    evidence: PeerEvidence,
+    authority: str | None,
+    *,
+    now: datetime,
+    verify: Verify = verify_client,
+) -> Allow | Deny:
+    """Whether a request to `authority`, on the connection that `evidence` tells of, may reach the app.
+
+    `hostname` is the record found for the evidence's server name (None: there is none), `now` a UTC-aware moment,
+    `verify` what finds the path (a gate passes one that remembers). Never raises: what goes wrong denies (I4).
+    """
+    try:
+        return (
+            _misnamed(hostname, evidence, authority)
+            or _untrusted_source(evidence)
+            or _judged(_known(hostname), evidence, now, verify)
+        )
+    except PathError as error:
+        return Deny(reason=error.reason, detail=error.detail)
+    except Exception as error:  # noqa: BLE001 - whatever fails in here denies (I4)
+        return Deny(reason=Reason.INTERNAL_ERROR, detail=type(error).__name__)
+
+
+def _known(hostname: CustomHostname | None) -> CustomHostname:
+    if hostname is None:
+        raise LookupError("expected the record of a known hostname, got none")
+    return hostname
+
+
+def _misnamed(hostname: CustomHostname | None, evidence: PeerEvidence, authority: str | None) -> Deny | None:
+    if not evidence.server_name:
+        return Deny(reason=Reason.SERVER_NAME_MISSING)
+    server_name = _parsed(evidence.server_name)
+    if server_name is None or hostname is None or not hostname.pattern.matches(server_name):
+        return Deny(reason=Reason.SERVER_NAME_UNKNOWN)
+    if authority is None or _parsed(authority) != server_name:
+        return Deny(reason=Reason.AUTHORITY_MISMATCH)
+    return None
+
+
+def _parsed(name: str) -> Hostname | None:
+    try:
+        return Hostname.parse(name)
+    except InvalidName:
+        return None
+
+
+def _untrusted_source(evidence: PeerEvidence) -> Deny | None:
+    match evidence.source:
+        case Source.TLS:
+            return None
+        case Source.FORWARDED:
+            return Deny(reason=Reason.UNTRUSTED_SOURCE, detail="no proxy is trusted to forward certificates")
+        case _:
+            assert_never(evidence.source)
+
+
+def _judged(hostname: CustomHostname, evidence: PeerEvidence, now: datetime, verify: Verify) -> Allow | Deny:
+    match hostname.client_auth:
+        case ClientAuth.NONE:
+            return Allow(identity=None)
+        case ClientAuth.OPTIONAL | ClientAuth.REQUIRED:
+            if evidence.presented is None:
+                return _without_certificate(hostname)
+            return _admitted(hostname, verify(hostname, evidence.presented, now))
+        case _:
+            assert_never(hostname.client_auth)
+
+
+def _without_certificate(hostname: CustomHostname) -> Allow | Deny:
+    if hostname.client_auth is ClientAuth.OPTIONAL and not hostname.policies:
+        return Allow(identity=None)
+    return Deny(reason=Reason.NO_CERTIFICATE)
+
+
+def _admitted(hostname: CustomHostname, client: VerifiedClient) -> Allow | Deny:
+    outcome = hostname.admits(client.identity)
+    if outcome.decision is Effect.ALLOW:
+        return Allow(identity=client.identity, path=client.path, policy=outcome)
+    return Deny(reason=Reason.POLICY_DENIED, detail=_told(outcome))
+
+
+def _told(outcome: PolicyOutcome) -> str:
+    named = "" if outcome.policy is None else f" by policy {outcome.policy} {outcome.policy_name!r}"
+    return f"{outcome.cause.value}{named}"

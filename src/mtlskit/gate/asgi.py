@@ -1,0 +1,144 @@
+"""The gate as ASGI middleware: strip, decide, put the identity in place, or answer with a refusal.
+
+Put it outermost. It needs the evidence that a server adapter (`mtlskit.gate.servers`) leaves in the scope, which no
+client can write; without it every request is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, TypeAlias
+
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+
+from mtlskit.core.certificates import ClientIdentity
+from mtlskit.core.evidence import PeerEvidence
+from mtlskit.core.reasons import Reason
+from mtlskit.core.verdict import Allow, Deny
+from mtlskit.errors import ConfigurationError
+from mtlskit.gate.connection import SCOPE_KEY, Connection
+from mtlskit.gate.forwarded import is_forwarded_certificate
+from mtlskit.gate.gate import Gate
+from mtlskit.gate.live import LiveRequests
+from mtlskit.gate.problem import problem_body
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Any]]
+Send: TypeAlias = Callable[[Any], Awaitable[None]]
+App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_IDENTITY_KEY = "mtlskit.identity"
+_NO_EVIDENCE = PeerEvidence(server_name=None)
+_TLS_VERSIONS = {"TLSv1.2": 0x0303, "TLSv1.3": 0x0304}
+
+
+class MTLSMiddleware:
+    """Calls `app` only for requests that `gate` allows."""
+
+    def __init__(self, app: App, gate: Gate) -> None:
+        self.app = app
+        self.gate = gate
+        self._live = LiveRequests(gate)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One connection of the ASGI server; `lifespan` passes, what is neither HTTP nor WebSocket does not."""
+        kind = scope["type"]
+        if kind == "lifespan":
+            await self.app(scope, receive, send)
+            return
+        if kind not in ("http", "websocket"):
+            raise ConfigurationError(f"expected an ASGI scope of type 'http' or 'websocket', got {kind!r}")
+        connection: Connection | None = scope.get(SCOPE_KEY)
+        if connection is None:
+            await self._refuse(scope, send, _NO_EVIDENCE, Deny(reason=Reason.UNTRUSTED_SOURCE, detail=_HOW))
+            return
+        authority = _strip_and_find_authority(scope)
+        verdict = self.gate.decide(connection.evidence, authority)
+        if isinstance(verdict, Deny):
+            await self._refuse(scope, send, connection.evidence, verdict)
+            return
+        _put_in_place(scope, connection, verdict)
+        with self._live.watch(connection, authority):
+            await self.app(scope, receive, send)
+
+    async def _refuse(self, scope: Scope, send: Send, evidence: PeerEvidence, verdict: Deny) -> None:
+        event = self.gate.report(evidence, verdict)
+        start, body = _refusal(scope, verdict, problem_body(verdict, event.request_id))
+        if scope["type"] == "http":
+            await send({"type": "http.response.start", **start})
+            await send({"type": "http.response.body", "body": body})
+        elif "websocket.http.response" in (scope.get("extensions") or {}):
+            await send({"type": "websocket.http.response.start", **start})
+            await send({"type": "websocket.http.response.body", "body": body})
+        else:
+            await send({"type": "websocket.close", "code": 1008, "reason": verdict.reason.value})
+
+
+_HOW = "the server gave no TLS evidence; run the app with a server of mtlskit.gate.servers"
+
+
+def client_identity(scope: Scope) -> ClientIdentity | None:
+    """The verified client of this request; None where the hostname wants, or this client showed, no certificate.
+
+    Raises ConfigurationError if the request did not pass through `MTLSMiddleware`.
+    """
+    if _IDENTITY_KEY not in scope:
+        raise ConfigurationError("expected a request that passed MTLSMiddleware, got one that did not")
+    identity: ClientIdentity | None = scope[_IDENTITY_KEY]
+    return identity
+
+
+def _strip_and_find_authority(scope: Scope) -> str | None:
+    """Takes forwarded-certificate headers out of the scope (I8); gives the one Host, or None if there is not one."""
+    headers = scope["headers"]
+    authority: str | None = None
+    hosts = stripped = 0
+    for name, value in headers:
+        if name == b"host":
+            hosts += 1
+            authority = value.decode("latin-1")
+        elif is_forwarded_certificate(name):
+            stripped += 1
+    if stripped:
+        scope["headers"] = [(name, value) for name, value in headers if not is_forwarded_certificate(name)]
+    return authority if hosts == 1 else None
+
+
+def _put_in_place(scope: Scope, connection: Connection, verdict: Allow) -> None:
+    scope[_IDENTITY_KEY] = verdict.identity
+    tls = connection.tls_scope
+    if tls is None:
+        tls = connection.tls_scope = _tls_extension(connection)
+    # A verdict without an identity shows the app no certificate: nobody has verified it.
+    shown = tls if verdict.identity is not None else {**tls, "client_cert_chain": (), "client_cert_name": None}
+    scope["extensions"] = {**(scope.get("extensions") or {}), "tls": dict(shown)}
+
+
+def _tls_extension(connection: Connection) -> dict[str, Any]:
+    """The ASGI TLS extension 0.2. `server_cert` and `cipher_suite` are not known on every backend: None."""
+    evidence = connection.evidence
+    certificates = evidence.presented.certificates() if evidence.presented else ()
+    return {
+        "server_cert": None,
+        "client_cert_chain": tuple(map(_pem, certificates)),
+        "client_cert_name": certificates[0].subject.rfc4514_string() if certificates else None,
+        "client_cert_error": None,
+        "tls_version": _TLS_VERSIONS.get(evidence.tls_version or ""),
+        "cipher_suite": None,
+    }
+
+
+def _pem(certificate: x509.Certificate) -> str:
+    return certificate.public_bytes(serialization.Encoding.PEM).decode("ascii")
+
+
+def _refusal(scope: Scope, verdict: Deny, body: bytes) -> tuple[dict[str, Any], bytes]:
+    headers = [
+        (b"content-type", b"application/problem+json"),
+        (b"content-length", b"%d" % len(body)),
+        (b"cache-control", b"no-store"),
+    ]
+    if verdict.status == 403 and scope.get("http_version", "1.1") in ("1.0", "1.1"):
+        headers.append((b"connection", b"close"))
+    return {"status": verdict.status, "headers": headers}, b"" if scope.get("method") == "HEAD" else body

@@ -1,0 +1,225 @@
+"""The hostname gate: whose client gets in where. Holds no opinion of its own; `core.verdict.decide` does."""
+
+from __future__ import annotations
+
+import logging
+import ssl
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from secrets import token_hex
+
+from mtlskit.authority.records import RevokedSerials
+from mtlskit.backends import get_backend
+from mtlskit.backends.router import RefusedHandshake, RoutedContext
+from mtlskit.core.certificates import PresentedChain
+from mtlskit.core.custom_hostname import ClientAuth, CustomHostname, Enforcement
+from mtlskit.core.evidence import PeerEvidence
+from mtlskit.core.names import Hostname
+from mtlskit.core.reasons import Reason
+from mtlskit.core.verdict import Allow, Deny, decide, verify_client
+from mtlskit.errors import CertificateError, ConfigurationError, HandshakeError, InvalidName, MTLSError, PathError
+from mtlskit.gate.events import Events, Refused, Stage, Subscriber, refused
+from mtlskit.gate.hostnames import TOPIC, Hostnames
+from mtlskit.gate.snapshot import Entry, Snapshot
+from mtlskit.ports import EVERYTHING, Backend, ServerConfiguration, Store, Verification
+
+_LOGGER = logging.getLogger("mtlskit.gate")
+_POLL_SECONDS = 1.0
+_MOST_NEIGHBOURS = 4  # candidates looked at to tell a neighbour's client from a stranger; each costs a verification
+
+
+class Gate:
+    """The gate over one store. May be shared between threads and tasks, and survives a fork.
+
+    `backend` is "ssl", "pyopenssl" or None for the default. `most_hostnames` bounds how many records and TLS contexts
+    are held in memory at once; more may be in the store. Close the store when the gate is not used any more.
+    """
+
+    def __init__(self, store: Store, *, backend: str | Backend | None = None, most_hostnames: int = 10_000) -> None:
+        self.store = store
+        self.backend = get_backend(backend)
+        self.alpn: tuple[str, ...] = ("http/1.1",)
+        self._revocations = RevokedSerials(store)
+        self.hostnames = Hostnames(store, self._check, self._revocations)
+        self._events = Events()
+        self._snapshot = Snapshot(self.hostnames.find, self._revocations, most_hostnames=most_hostnames)
+        self._changes = 0
+        self._next_poll = 0.0
+        self._unsubscribe = store.subscribe(self._changed)
+
+    @property
+    def changes(self) -> int:
+        """A number that grows with every change that could turn a verdict. Cheap to compare."""
+        return self._changes
+
+    def close(self) -> None:
+        """Stops listening to the store, which stays open. Idempotent."""
+        self._unsubscribe()
+        self._revocations.close()
+
+    def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
+        """Calls `subscriber` with every `Refused` event; gives the function that ends it."""
+        return self._events.subscribe(subscriber)
+
+    def ssl_context(self) -> ssl.SSLContext:
+        """The listener's context, for any server that takes an `ssl.SSLContext`. It finds each hostname's own."""
+        return RoutedContext(self)
+
+    def decide(self, evidence: PeerEvidence, authority: str | None) -> Allow | Deny:
+        """The verdict on one request to `authority` over a connection of which `evidence` is known, now.
+
+        Never raises. A refusal is not reported here: see `report`.
+        """
+        try:
+            self.refresh()
+            entry = self._entry(evidence.server_name)
+        except MTLSError as error:
+            return Deny(reason=Reason.STORE_UNAVAILABLE, detail=str(error))
+        except Exception:  # a gate that fails denies (I4)
+            _LOGGER.exception("a hostname could not be looked up")
+            return Deny(reason=Reason.INTERNAL_ERROR)
+        if entry is None:
+            return decide(None, evidence, authority, now=_now())
+        verdict = decide(entry.hostname, evidence, authority, now=_now(), verify=entry.verify)
+        if isinstance(verdict, Deny) and verdict.reason is Reason.UNKNOWN_ISSUER:
+            return Deny(reason=self._stranger(entry.hostname, evidence.presented), detail=verdict.detail)
+        return verdict
+
+    def explain(self, hostname: str, *, certificate: bytes | str | None = None) -> Allow | Deny:
+        """What would happen to a client of `hostname` with this chain (PEM, leaf first) or with none."""
+        presented = None if certificate is None else PresentedChain.from_pem(certificate)
+        return self.decide(PeerEvidence(server_name=hostname, presented=presented), hostname)
+
+    def report(self, evidence: PeerEvidence, verdict: Deny) -> Refused:
+        """Tells the operator of a refused request; gives the event, whose `request_id` may be told to the client."""
+        event = refused(
+            Stage.REQUEST,
+            verdict.reason,
+            evidence.server_name,
+            evidence.presented,
+            detail=verdict.detail,
+            request_id=token_hex(8),
+        )
+        self._events.publish(event)
+        return event
+
+    def refresh(self) -> None:
+        """Looks, at most once a second, for what other processes changed in the store."""
+        moment = time.monotonic()
+        if moment >= self._next_poll:
+            self._next_poll = moment + _POLL_SECONDS
+            self.store.poll()
+
+    # The router's questions.
+
+    def context_for(self, server_name: str | None) -> ssl.SSLContext:
+        """The TLS context of the hostname of that name; raises HandshakeError with the reason for refusing (I3)."""
+        if not server_name:
+            raise HandshakeError(Reason.SERVER_NAME_MISSING)
+        try:
+            self.refresh()
+            entry = self._entry(server_name)
+        except MTLSError as error:
+            raise HandshakeError(Reason.STORE_UNAVAILABLE, detail=str(error)) from error
+        if entry is None or entry.hostname.server is None:
+            raise HandshakeError(Reason.SERVER_NAME_UNKNOWN)
+        return entry.context(self._make_context)
+
+    def handshake_refused(self, refusal: RefusedHandshake) -> None:
+        """Tells the operator of a refused handshake, with the reason as exact as it can be had."""
+        try:
+            reason = self._exact_reason(refusal)
+        except Exception:
+            _LOGGER.exception("a refused handshake could not be classified")
+            reason = refusal.reason
+        self._events.publish(refused(Stage.HANDSHAKE, reason, refusal.server_name, refusal.presented))
+
+    def _exact_reason(self, refusal: RefusedHandshake) -> Reason:
+        entry = self._entry(refusal.server_name) if refusal.presented else None
+        if entry is None or refusal.presented is None or entry.hostname.client_auth is ClientAuth.NONE:
+            return refusal.reason
+        try:
+            entry.verify(entry.hostname, refusal.presented, _now())
+        except PathError as error:
+            if error.reason is not Reason.UNKNOWN_ISSUER:
+                return error.reason
+            return self._stranger(entry.hostname, refusal.presented)
+        return refusal.reason
+
+    def _stranger(self, hostname: CustomHostname, presented: PresentedChain | None) -> Reason:
+        """Whether a client that no anchor of `hostname` vouches for is a neighbour's."""
+        if presented is None:
+            return Reason.UNKNOWN_ISSUER
+        for neighbour in self._neighbours(presented):
+            if neighbour.pattern != hostname.pattern and _is_good_for(neighbour, presented):
+                return Reason.WRONG_TENANT_ISSUER
+        return Reason.UNKNOWN_ISSUER
+
+    def _neighbours(self, presented: PresentedChain) -> list[CustomHostname]:
+        try:
+            issuers = [certificate.issuer for certificate in presented.certificates()[:3]]
+            found = [self.hostnames.trusting(issuer, limit=_MOST_NEIGHBOURS) for issuer in issuers]
+        except MTLSError:
+            return []
+        return [hostname for each in found for hostname in each][:_MOST_NEIGHBOURS]
+
+    def _entry(self, server_name: str | None) -> Entry | None:
+        try:
+            name = Hostname.parse(server_name or "")
+        except InvalidName:
+            return None
+        return self._snapshot.entry(name)
+
+    def _make_context(self, hostname: CustomHostname) -> ssl.SSLContext:
+        if hostname.server is None:
+            raise ConfigurationError(f"expected a server certificate for {str(hostname.pattern)!r}, got none")
+        return self.backend.server_context(
+            ServerConfiguration(
+                chain=hostname.server,
+                verification=_verification(hostname),
+                anchors=tuple(anchor.certificate for anchor in hostname.trust.anchors),
+                intermediates=hostname.trust.intermediates,
+                minimum_version=hostname.minimum_version,
+                alpn=self.alpn,
+                resumption=hostname.resumption,
+            )
+        )
+
+    def _check(self, hostname: CustomHostname) -> None:
+        if hostname.enforce is Enforcement.REQUEST and not self.backend.capabilities.collects_unverified:
+            raise ConfigurationError(
+                f"expected a backend that can enforce per request for {str(hostname.pattern)!r}, "
+                f"got {self.backend.name!r}"
+            )
+        if hostname.server is not None:
+            self._make_context(hostname)  # what TLS cannot use is refused now, not at the first handshake
+
+    def _changed(self, topics: frozenset[str]) -> None:
+        if EVERYTHING in topics:
+            self._snapshot.forget_all()
+        for topic in topics:
+            if topic.startswith(TOPIC):
+                self._snapshot.forget(topic.removeprefix(TOPIC))
+        self._changes += 1
+
+
+def _verification(hostname: CustomHostname) -> Verification:
+    if hostname.client_auth is ClientAuth.NONE:
+        return Verification.NONE
+    if hostname.enforce is Enforcement.REQUEST:
+        return Verification.COLLECT
+    required = hostname.client_auth is ClientAuth.REQUIRED
+    return Verification.REQUIRED if required else Verification.OPTIONAL
+
+
+def _is_good_for(hostname: CustomHostname, presented: PresentedChain) -> bool:
+    try:
+        verify_client(hostname, presented, _now())
+    except (PathError, CertificateError):
+        return False
+    return True
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

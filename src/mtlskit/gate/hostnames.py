@@ -1,0 +1,309 @@
+"""The custom hostnames of a gate, in its store: add, replace, remove, get. Owns how a record is written down.
+
+Beside each record stands an index row per trust anchor, by the anchor's subject, so that a rejected client can be
+recognised as the neighbour's. The topic of every change is `hostname:<pattern>`.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeAlias, TypeVar
+
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+
+from mtlskit.core.certificates import SigningChain, read_certificate, to_der
+from mtlskit.core.custom_hostname import ClientAuth, CustomHostname, Enforcement
+from mtlskit.core.evidence import Resumption, TLSVersion
+from mtlskit.core.names import HostnamePattern
+from mtlskit.core.policy import AccessPolicy, read_policies
+from mtlskit.core.validation import Pinning, RevocationMode, Revocations, TrustAnchor, TrustStore
+from mtlskit.errors import ConfigurationError, NotFound, StoreError
+from mtlskit.ports import Record, Snapshot, Store, Transaction
+
+TOPIC = "hostname:"
+_KIND = "hostname"
+_ANCHOR_KIND = "hostname-anchor"
+_PARTITION = ""
+
+Anchor: TypeAlias = "x509.Certificate | TrustAnchor | bytes | str"
+_Enum = TypeVar("_Enum", ClientAuth, Enforcement, Resumption, TLSVersion, RevocationMode)
+
+
+class Hostnames:
+    """The registry. Every method may be called from any thread; changes hold from the next request on."""
+
+    def __init__(self, store: Store, check: Callable[[CustomHostname], None], revocations: Revocations) -> None:
+        self._store = store
+        self._check = check
+        self._revocations = revocations
+
+    def add(
+        self,
+        pattern: str,
+        *,
+        client_auth: ClientAuth | str = ClientAuth.REQUIRED,
+        trust: Sequence[Anchor] = (),
+        intermediates: Sequence[x509.Certificate | bytes | str] = (),
+        server: SigningChain | None = None,
+        policies: Sequence[AccessPolicy] = (),
+        enforce: Enforcement | str = Enforcement.HANDSHAKE,
+        minimum_version: TLSVersion | str = TLSVersion.TLS_1_2,
+        resumption: Resumption | str = Resumption.NONE,
+        revocation: RevocationMode | str = RevocationMode.OFF,
+        metadata: Mapping[str, str] | None = None,
+    ) -> CustomHostname:
+        """Adds a hostname (`pay.acme.example`) or one-label wildcard (`*.acme.example`).
+
+        `trust` holds the CA certificates (parsed, or one in PEM or DER each) whose clients are let in, `server` the
+        chain and key that are served. Raises Conflict if the pattern is there already, InvalidName,
+        CertificateError or ConfigurationError for what cannot be used; then nothing is written.
+        """
+        hostname = self._made(locals())
+        with self._store.transaction() as transaction:
+            record = transaction.insert(_KIND, _PARTITION, str(hostname.pattern), self._written(hostname))
+            _index(transaction, hostname)
+            _noted(transaction, "hostname_added", hostname.pattern)
+        return self._read(record)
+
+    def replace(self, pattern: str, **settings: Any) -> CustomHostname:
+        """Replaces the whole record by new `settings` (those of `add`); raises NotFound if there is none."""
+        hostname = self._made({**_DEFAULTS, **_known(settings), "pattern": pattern})
+        with self._store.transaction() as transaction:
+            _unindex(transaction, self._stored(transaction, str(hostname.pattern)))
+            record = transaction.replace(_KIND, _PARTITION, str(hostname.pattern), self._written(hostname))
+            _index(transaction, hostname)
+            _noted(transaction, "hostname_replaced", hostname.pattern)
+        return self._read(record)
+
+    def remove(self, pattern: str) -> None:
+        """Removes the record; raises NotFound if there is none."""
+        key = str(HostnamePattern.parse(pattern))
+        with self._store.transaction() as transaction:
+            found = self._stored(transaction, key)
+            _unindex(transaction, found)
+            transaction.delete(_KIND, _PARTITION, key)
+            _noted(transaction, "hostname_removed", found.pattern)
+
+    def get(self, pattern: str) -> CustomHostname:
+        """The record of exactly this pattern; raises NotFound."""
+        with self._store.snapshot() as snapshot:
+            return self._stored(snapshot, str(HostnamePattern.parse(pattern)))
+
+    def find(self, keys: Iterable[str]) -> CustomHostname | None:
+        """The record of the first of these pattern texts that has one."""
+        with self._store.snapshot() as snapshot:
+            for key in keys:
+                record = snapshot.get(_KIND, _PARTITION, key)
+                if record is not None:
+                    return self._read(record)
+        return None
+
+    def trusting(self, issuer: x509.Name, *, limit: int) -> list[CustomHostname]:
+        """Hostnames, at most `limit`, with an anchor of exactly this subject."""
+        with self._store.snapshot() as snapshot:
+            rows = list(snapshot.scan(_ANCHOR_KIND, _name_key(issuer), limit=limit))
+            return [self._stored(snapshot, row.key) for row in rows]
+
+    def __iter__(self) -> Iterator[CustomHostname]:
+        """All of them, in the order of their patterns, read a page at a time."""
+        after = ""
+        while True:
+            with self._store.snapshot() as snapshot:
+                page = list(snapshot.scan(_KIND, _PARTITION, after=after, limit=256))
+            if not page:
+                return
+            yield from map(self._read, page)
+            after = page[-1].key
+
+    def _stored(self, snapshot: Snapshot, key: str) -> CustomHostname:
+        record = snapshot.get(_KIND, _PARTITION, key)
+        if record is None:
+            raise NotFound(f"expected a hostname that was added, got {key!r}")
+        return self._read(record)
+
+    def _made(self, settings: Mapping[str, Any]) -> CustomHostname:
+        hostname = CustomHostname(
+            pattern=HostnamePattern.parse(settings["pattern"]),
+            client_auth=_member(ClientAuth, settings["client_auth"], "client_auth"),
+            trust=TrustStore(
+                list(map(_anchor, _sequence(settings["trust"], "trust anchors"))),
+                intermediates=[_issuer(item, "an intermediate") for item in settings["intermediates"]],
+                revocations=self._revocations,
+            ),
+            enforce=_member(Enforcement, settings["enforce"], "enforce"),
+            policies=_policies(settings["policies"]),
+            server=_server(settings["server"]),
+            minimum_version=_member(TLSVersion, settings["minimum_version"], "minimum_version"),
+            resumption=_member(Resumption, settings["resumption"], "resumption"),
+            revocation=_member(RevocationMode, settings["revocation"], "revocation"),
+            metadata=dict(settings["metadata"] or {}),
+        )
+        self._check(hostname)
+        return hostname
+
+    def _written(self, hostname: CustomHostname) -> bytes:
+        document = {
+            "format": 1,
+            "pattern": str(hostname.pattern),
+            "client_auth": hostname.client_auth.value,
+            "enforce": hostname.enforce.value,
+            "anchors": [
+                {"id": anchor.id, "pinned": anchor.pinned.value, "der": _text(to_der(anchor.certificate))}
+                for anchor in hostname.trust.anchors
+            ],
+            "intermediates": [_text(to_der(item)) for item in hostname.trust.intermediates],
+            "policies": [policy.to_dict() for policy in hostname.policies],
+            "server": self._written_server(hostname),
+            "minimum_version": hostname.minimum_version.value,
+            "resumption": hostname.resumption.value,
+            "revocation": hostname.revocation.value,
+            "metadata": dict(hostname.metadata),
+        }
+        return json.dumps(document, separators=(",", ":")).encode()
+
+    def _written_server(self, hostname: CustomHostname) -> Any:
+        if hostname.server is None:
+            return None
+        sealed = self._store.seal(hostname.server.private_key_der(), context=_key_context(str(hostname.pattern)))
+        return {"chain": [_text(to_der(item)) for item in hostname.server.certificates], "key": _text(sealed)}
+
+    def _read(self, record: Record) -> CustomHostname:
+        try:
+            return self._parsed(json.loads(record.value), record)
+        except (ValueError, KeyError, TypeError) as error:
+            raise StoreError(
+                f"expected a readable record of hostname {record.key!r}, got {type(error).__name__}"
+            ) from error
+
+    def _parsed(self, document: Mapping[str, Any], record: Record) -> CustomHostname:
+        return CustomHostname(
+            pattern=HostnamePattern.parse(document["pattern"]),
+            client_auth=ClientAuth(document["client_auth"]),
+            trust=TrustStore(
+                [
+                    TrustAnchor(_parse(item["der"]), id=item["id"], pinned=Pinning(item["pinned"]))
+                    for item in document["anchors"]
+                ],
+                intermediates=list(map(_parse, document["intermediates"])),
+                revocations=self._revocations,
+            ),
+            enforce=Enforcement(document["enforce"]),
+            policies=_policies(read_policies(document["policies"])),
+            server=self._parsed_server(document["server"], record.key),
+            minimum_version=TLSVersion(document["minimum_version"]),
+            resumption=Resumption(document["resumption"]),
+            revocation=RevocationMode(document["revocation"]),
+            metadata=document["metadata"],
+            version=record.version,
+        )
+
+    def _parsed_server(self, server: Mapping[str, Any] | None, key: str) -> SigningChain | None:
+        if server is None:
+            return None
+        der = self._store.unseal(base64.b64decode(server["key"]), context=_key_context(key))
+        private_key: Any = serialization.load_der_private_key(der, None)
+        return SigningChain(private_key, tuple(map(_parse, server["chain"])))
+
+
+_DEFAULTS: dict[str, Any] = dict(Hostnames.add.__kwdefaults__ or {})
+
+
+def _known(settings: Mapping[str, Any]) -> Mapping[str, Any]:
+    unknown = sorted(set(settings) - set(_DEFAULTS))
+    if unknown:
+        raise ConfigurationError(f"expected settings of a hostname, got {unknown!r}")
+    return settings
+
+
+def _member(kind: type[_Enum], value: str, setting: str) -> _Enum:
+    try:
+        return kind(value)
+    except ValueError:
+        known = [member.value for member in kind]
+        raise ConfigurationError(f"expected {setting} to be one of {known!r}, got {value!r}") from None
+
+
+def _sequence(value: Any, what: str) -> Sequence[Any]:
+    if isinstance(value, (str, bytes, x509.Certificate, TrustAnchor)):
+        raise ConfigurationError(f"expected a sequence of {what}, got {type(value).__name__}")
+    return list(value)
+
+
+def _anchor(given: Anchor) -> TrustAnchor:
+    if isinstance(given, TrustAnchor):
+        return given
+    return TrustAnchor(_issuer(given, "a CA certificate as trust anchor"))
+
+
+def _issuer(given: x509.Certificate | bytes | str, what: str) -> x509.Certificate:
+    certificate = given if isinstance(given, x509.Certificate) else _one(given, what)
+    try:
+        constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
+    except (x509.ExtensionNotFound, ValueError):
+        raise ConfigurationError(f"expected {what}, got {_subject(certificate)} without basic constraints") from None
+    if not constraints.ca:
+        raise ConfigurationError(f"expected {what}, got the end-entity certificate {_subject(certificate)}")
+    return certificate
+
+
+def _one(given: bytes | str, what: str) -> x509.Certificate:
+    if not isinstance(given, bytes | str):
+        raise ConfigurationError(f"expected {what}, got {type(given).__name__}")
+    return read_certificate(given, what=what)
+
+
+def _server(given: Any) -> SigningChain | None:
+    if given is None or isinstance(given, SigningChain):
+        return given
+    raise ConfigurationError(f"expected a server certificate with its key (SigningChain), got {type(given).__name__}")
+
+
+def _policies(given: Any) -> tuple[AccessPolicy, ...]:
+    policies = tuple(given)
+    for policy in policies:
+        if not isinstance(policy, AccessPolicy):
+            raise ConfigurationError(f"expected access policies, got {type(policy).__name__}")
+    return policies
+
+
+def _index(transaction: Transaction, hostname: CustomHostname) -> None:
+    for partition in _anchor_partitions(hostname):
+        transaction.insert(_ANCHOR_KIND, partition, str(hostname.pattern), b"")
+
+
+def _unindex(transaction: Transaction, hostname: CustomHostname) -> None:
+    for partition in _anchor_partitions(hostname):
+        transaction.delete(_ANCHOR_KIND, partition, str(hostname.pattern))
+
+
+def _anchor_partitions(hostname: CustomHostname) -> set[str]:
+    return {_name_key(anchor.certificate.subject) for anchor in hostname.trust.anchors}
+
+
+def _noted(transaction: Transaction, event: str, pattern: HostnamePattern) -> None:
+    transaction.append_audit(event, {"hostname": str(pattern)})
+    transaction.touch(f"{TOPIC}{pattern}")
+
+
+def _name_key(name: x509.Name) -> str:
+    return hashlib.sha256(name.public_bytes()).hexdigest()
+
+
+def _key_context(pattern: str) -> str:
+    return f"hostname-key:{pattern}"
+
+
+def _subject(certificate: x509.Certificate) -> str:
+    return repr(certificate.subject.rfc4514_string())
+
+
+def _text(data: bytes) -> str:
+    return base64.b64encode(data).decode("ascii")
+
+
+def _parse(text: str) -> x509.Certificate:
+    return x509.load_der_x509_certificate(base64.b64decode(text))

@@ -1,0 +1,146 @@
+"""What a gate remembers of its store: hostname records, their TLS contexts, the paths that were verified.
+
+Everything here can be thrown away at any time: records are read again on first use. A change of a hostname throws
+away its entry with its context, its session ticket keys and its paths (I5), and nothing of its neighbours.
+Every table is bounded, since what peers send chooses the keys (I12).
+"""
+
+from __future__ import annotations
+
+import ssl
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from datetime import datetime, timedelta
+from typing import Generic, TypeVar
+
+from mtlskit.core.certificates import PresentedChain
+from mtlskit.core.custom_hostname import CustomHostname
+from mtlskit.core.names import Hostname, pattern_keys
+from mtlskit.core.validation import Revocations
+from mtlskit.core.verdict import VerifiedClient, verify_client
+
+_LONGEST_MEMORY = timedelta(minutes=5)
+_MOST_PATHS = 512
+
+_Key = TypeVar("_Key", bound=Hashable)
+_Value = TypeVar("_Value")
+
+
+class Bounded(Generic[_Key, _Value]):
+    """A table that forgets what was used longest ago. Single operations are atomic under the interpreter's lock."""
+
+    __slots__ = ("_items", "_most")
+
+    def __init__(self, most: int) -> None:
+        self._items: OrderedDict[_Key, _Value] = OrderedDict()
+        self._most = most
+
+    def get(self, key: _Key) -> _Value | None:
+        """The value, now the youngest."""
+        value = self._items.get(key)
+        if value is not None:
+            try:
+                self._items.move_to_end(key)
+            except KeyError:
+                return value  # another thread threw it away meanwhile
+        return value
+
+    def put(self, key: _Key, value: _Value) -> None:
+        """Adds it, and forgets the oldest if there are too many."""
+        self._items[key] = value
+        while len(self._items) > self._most:
+            self._items.popitem(last=False)
+
+    def discard(self, key: _Key) -> None:
+        """Forgets it, if it is there."""
+        self._items.pop(key, None)
+
+    def clear(self) -> None:
+        """Forgets all."""
+        self._items.clear()
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+
+class Entry:
+    """One hostname's record as it was read, with what was made from it."""
+
+    __slots__ = ("_context", "_lock", "_paths", "_revocations", "hostname")
+
+    def __init__(self, hostname: CustomHostname, revocations: Revocations) -> None:
+        self.hostname = hostname
+        self._revocations = revocations
+        self._paths: Bounded[tuple[bytes, ...], tuple[VerifiedClient, datetime]] = Bounded(_MOST_PATHS)
+        self._context: ssl.SSLContext | None = None
+        self._lock = threading.Lock()
+
+    def context(self, make: Callable[[CustomHostname], ssl.SSLContext]) -> ssl.SSLContext:
+        """The hostname's own TLS context, made on first use."""
+        if self._context is None:
+            with self._lock:
+                if self._context is None:
+                    self._context = make(self.hostname)
+        return self._context
+
+    def verify(self, hostname: CustomHostname, presented: PresentedChain, now: datetime) -> VerifiedClient:
+        """As `verify_client`, remembering the answer while nothing can have changed it. Revocation is asked anew."""
+        remembered = self._paths.get(presented.ders)
+        if remembered is not None and remembered[1] > now and not self._is_revoked(remembered[0]):
+            return remembered[0]
+        client = verify_client(hostname, presented, now)
+        self._paths.put(presented.ders, (client, min(client.path.not_after, now + _LONGEST_MEMORY)))
+        return client
+
+    def _is_revoked(self, client: VerifiedClient) -> bool:
+        return any(self._revocations.reason_of(*link) is not None for link in client.path.links)
+
+
+class Snapshot:
+    """The entries, found by hostname."""
+
+    def __init__(
+        self, find: Callable[[tuple[str, ...]], CustomHostname | None], revocations: Revocations, *, most_hostnames: int
+    ) -> None:
+        self._find = find
+        self._revocations = revocations
+        self._entries: Bounded[str, Entry] = Bounded(most_hostnames)
+        self._resolved: Bounded[Hostname, Entry] = Bounded(most_hostnames)
+        self._lock = threading.Lock()
+        self._generation = 0
+
+    def entry(self, name: Hostname) -> Entry | None:
+        """The entry that covers `name`; None if there is no such hostname. Raises what the store raises."""
+        return self._resolved.get(name) or self._load(name)
+
+    def _load(self, name: Hostname) -> Entry | None:
+        generation = self._generation
+        hostname = self._find(pattern_keys(name))
+        if hostname is None:
+            return None
+        with self._lock:
+            if generation != self._generation:
+                # The record changed while it was read: what was read serves this once and is not remembered.
+                return Entry(hostname, self._revocations)
+            pattern = str(hostname.pattern)
+            entry = self._entries.get(pattern)
+            if entry is None or entry.hostname.version != hostname.version:
+                entry = Entry(hostname, self._revocations)
+                self._entries.put(pattern, entry)
+            self._resolved.put(name, entry)
+            return entry
+
+    def forget(self, pattern: str) -> None:
+        """The record of `pattern` changed."""
+        with self._lock:
+            self._generation += 1
+            self._entries.discard(pattern)
+            self._resolved.clear()  # a new exact record may now stand before a wildcard
+
+    def forget_all(self) -> None:
+        """Anything may have changed."""
+        with self._lock:
+            self._generation += 1
+            self._entries.clear()
+            self._resolved.clear()
