@@ -24,7 +24,7 @@ from mtlskit.errors import InvalidName, IssuanceError
 PublicKey: TypeAlias = ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | ed448.Ed448PublicKey | rsa.RSAPublicKey
 
 BACKDATING: Final = timedelta(seconds=30)  # so that a clock which is a little behind takes a new certificate
-_LONGEST_COMMON_NAME: Final = 64  # ub-common-name (RFC 5280, appendix A.1)
+LONGEST_COMMON_NAME: Final = 64  # ub-common-name (RFC 5280, appendix A.1), counted as `cryptography` counts
 
 
 class Role(StrEnum):
@@ -147,9 +147,14 @@ class Names:
     ) -> Names:
         """Names in the texts of `SubjectAlternativeName`, each once; raises IssuanceError that names the field."""
         given = {SanType.DNS: dns, SanType.URI: uris, SanType.EMAIL: emails, SanType.IP: ips}
-        sans = (_san(san_type, value) for san_type, values in given.items() for value in _several(san_type, values))
-        checked = None if common_name is None else checked_common_name(common_name)
-        return cls(common_name=checked, sans=tuple(dict.fromkeys(sans)))
+        values = ((san_type, value) for san_type, several in given.items() for value in _several(san_type, several))
+        return cls.from_values(common_name, values)
+
+    @classmethod
+    def from_values(cls, common_name: str | None, values: Iterable[tuple[SanType, str]]) -> Names:
+        """As `of`, from pairs of type and text."""
+        sans = tuple(dict.fromkeys([_san(san_type, value) for san_type, value in values]))
+        return cls(common_name=None if common_name is None else checked_common_name(common_name), sans=sans)
 
     @property
     def subject(self) -> x509.Name:
@@ -267,14 +272,14 @@ def certificate_builder(
     )
 
 
-def checked_common_name(text: str) -> str:
-    """A common name of 1 to 64 printable characters, no white space around it; raises IssuanceError."""
+def checked_common_name(text: str, *, longest: int = LONGEST_COMMON_NAME) -> str:
+    """A common name of 1 to 64 octets of UTF-8, printable, no white space around it; raises IssuanceError."""
     if not isinstance(text, str):
         raise IssuanceError(f"common_name: expected a str, got {type(text).__name__}")
-    if not 0 < len(text) <= _LONGEST_COMMON_NAME:
-        raise IssuanceError(f"common_name: expected 1 to {_LONGEST_COMMON_NAME} characters, got {len(text)}")
     if not text.isprintable() or text != text.strip():
-        raise IssuanceError(f"common_name: expected printable text without white space around it, got {text!r}")
+        raise IssuanceError(f"common_name: expected printable text without white space around it, got {text[:80]!r}")
+    if not 0 < len(text.encode()) <= longest:
+        raise IssuanceError(f"common_name: expected 1 to {longest} octets, got {len(text.encode())}")
     return text
 
 

@@ -1,7 +1,8 @@
 """The audit log's hash chain: how a row is made from the one before, and how a changed or missing row shows.
 
-A row's hash is SHA-256 over the hash before it, then sequence, recorded_at and event with a line feed after each (none of
-them has one in it), then the canonical JSON of the details. The chain cannot show that its last rows were cut off: keep the head that `verify_audit` gives somewhere else.
+A row's hash is SHA-256 over the hash before it, then sequence, recorded_at and event, each with a line feed after it
+(none of them has one in it), then the canonical JSON of the details. The chain cannot show that its last rows were
+cut off: keep the head that `verify_audit` gives somewhere else.
 """
 
 from __future__ import annotations

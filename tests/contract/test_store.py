@@ -1,0 +1,293 @@
+"""What every store does. The docstring of `mtlskit.ports` is the contract; memory is the model."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mtlskit.errors import Conflict, NotFound, StoreError, Unavailable
+from mtlskit.ports import Store
+from mtlskit.stores import KeyEncryption, open_store
+from mtlskit.stores.audit import verify_audit
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    url = "memory://" if request.param == "memory" else f"sqlite:///{tmp_path}/state.db"
+    opened = open_store(url, keys=KeyEncryption.generate())
+    yield opened
+    opened.close()
+
+
+def put(store: Store, key: str, value: bytes = b"value", *, kind: str = "kind", partition: str = "partition") -> int:
+    with store.transaction() as transaction:
+        return transaction.insert(kind, partition, key, value).version
+
+
+def value_of(store: Store, key: str) -> bytes | None:
+    with store.snapshot() as snapshot:
+        found = snapshot.get("kind", "partition", key)
+    return None if found is None else found.value
+
+
+def test_is_a_store(store: Store) -> None:
+    assert isinstance(store, Store)
+
+
+def test_a_record_comes_back_as_it_was_put(store: Store) -> None:
+    put(store, "a", b"\x00\xff")
+    with store.transaction() as transaction:
+        found = transaction.get("kind", "partition", "a")
+    assert found is not None
+    assert (found.key, found.value, found.version) == ("a", b"\x00\xff", 1)
+    with store.snapshot() as snapshot:
+        assert snapshot.get("kind", "other", "a") is None
+        assert snapshot.get("other", "partition", "a") is None
+
+
+def test_an_insert_over_a_record_is_a_conflict(store: Store) -> None:
+    put(store, "a")
+    with pytest.raises(Conflict, match="'a'"):
+        put(store, "a")
+
+
+def test_replace_counts_versions_and_holds_to_the_one_given(store: Store) -> None:
+    put(store, "a")
+    with store.transaction() as transaction:
+        assert transaction.replace("kind", "partition", "a", b"2").version == 2
+        assert transaction.replace("kind", "partition", "a", b"3", version=2).version == 3
+        with pytest.raises(Conflict, match="version 2"):
+            transaction.replace("kind", "partition", "a", b"4", version=2)
+        with pytest.raises(NotFound):
+            transaction.replace("kind", "partition", "b", b"")
+    assert value_of(store, "a") == b"3"
+
+
+def test_delete_holds_to_the_version_and_needs_a_record(store: Store) -> None:
+    put(store, "a")
+    with store.transaction() as transaction:
+        with pytest.raises(Conflict):
+            transaction.delete("kind", "partition", "a", version=7)
+        transaction.delete("kind", "partition", "a", version=1)
+        with pytest.raises(NotFound):
+            transaction.delete("kind", "partition", "a")
+    assert value_of(store, "a") is None
+
+
+def test_a_deleted_key_comes_back_above_its_old_version(store: Store) -> None:
+    put(store, "a")
+    with store.transaction() as transaction:
+        transaction.replace("kind", "partition", "a", b"")
+        transaction.delete("kind", "partition", "a")
+    assert put(store, "a") == 3
+    with store.transaction() as transaction:
+        transaction.delete("kind", "partition", "a")
+    assert put(store, "a") == 4
+
+
+def test_a_delete_that_was_rolled_back_is_forgotten(store: Store) -> None:
+    with pytest.raises(KeyError), store.transaction() as transaction:  # noqa: PT012
+        transaction.insert("kind", "partition", "a", b"")
+        transaction.delete("kind", "partition", "a")
+        raise KeyError
+    assert put(store, "a") == 1
+
+
+def test_scan_goes_by_code_point_and_stays_in_its_partition(store: Store) -> None:
+    keys = ["b", "a", "é", "Z", "😀", "\ufb01", "a\x01"]
+    for key in keys:
+        put(store, key)
+    put(store, "elsewhere", partition="other")
+    put(store, "elsewhere", kind="other")
+    with store.snapshot() as snapshot:
+        assert [record.key for record in snapshot.scan("kind", "partition")] == sorted(keys)
+        assert [record.key for record in snapshot.scan("kind", "partition", after="a", limit=2)] == ["a\x01", "b"]
+        assert list(snapshot.scan("kind", "partition", limit=0)) == []
+        assert list(snapshot.scan("kind", "nowhere")) == []
+
+
+def test_scan_of_many_pages_gives_each_record_once(store: Store) -> None:
+    keys = [f"{number:05}" for number in range(2_500)]
+    with store.transaction() as transaction:
+        for key in keys:
+            transaction.insert("kind", "partition", key, b"")
+    with store.snapshot() as snapshot:
+        assert [record.key for record in snapshot.scan("kind", "partition")] == keys
+        assert len(list(snapshot.scan("kind", "partition", limit=1_500))) == 1_500
+
+
+def test_records_can_be_deleted_while_they_are_scanned(store: Store) -> None:
+    for key in "abc":
+        put(store, key)
+    with store.transaction() as transaction:
+        for record in transaction.scan("kind", "partition"):
+            transaction.delete("kind", "partition", record.key)
+        assert list(transaction.scan("kind", "partition")) == []
+
+
+def test_a_transaction_that_raised_has_no_effect(store: Store) -> None:
+    put(store, "kept", b"old")
+    heard: list[frozenset[str]] = []
+    store.subscribe(heard.append)
+    with pytest.raises(KeyError), store.transaction() as transaction:  # noqa: PT012
+        transaction.insert("kind", "partition", "new", b"")
+        transaction.replace("kind", "partition", "kept", b"new")
+        transaction.increment("counter")
+        transaction.append_audit("event", {})
+        transaction.touch("topic")
+        raise KeyError
+    assert (value_of(store, "new"), value_of(store, "kept")) == (None, b"old")
+    assert heard == []
+    assert verify_audit(store) is None
+    with store.transaction() as transaction:
+        assert transaction.increment("counter") == 1
+
+
+def test_a_transaction_cannot_be_used_after_its_end(store: Store) -> None:
+    put(store, "a")
+    with store.transaction() as transaction:
+        scan = transaction.scan("kind", "partition")
+    with pytest.raises(StoreError, match="ended"):
+        transaction.get("kind", "partition", "a")
+    with pytest.raises(StoreError, match="ended"):
+        transaction.insert("kind", "partition", "b", b"")
+    with pytest.raises(StoreError, match="ended"):
+        transaction.touch("topic")
+    with pytest.raises(StoreError, match="ended"):
+        next(scan)
+
+
+def test_transactions_do_not_nest(store: Store) -> None:
+    with store.transaction(), pytest.raises(StoreError, match="inside"), store.transaction():
+        pass
+    with store.snapshot(), pytest.raises(StoreError, match="inside"), store.transaction():
+        pass
+    assert put(store, "a") == 1
+
+
+def test_a_snapshot_cannot_write(store: Store) -> None:
+    with store.snapshot() as snapshot:
+        assert not hasattr(snapshot, "insert")
+
+
+@pytest.mark.parametrize("text", ["a\0b", "\ud800"])
+def test_text_that_some_store_could_not_keep_is_refused_by_all(store: Store, text: str) -> None:
+    with store.transaction() as transaction:
+        for attempt in (
+            lambda: transaction.insert("kind", "partition", text, b""),
+            lambda: transaction.insert("kind", text, "key", b""),
+            lambda: transaction.get(text, "partition", "key"),
+            lambda: transaction.increment(text),
+            lambda: transaction.touch(text),
+        ):
+            with pytest.raises(StoreError, match="NUL"):
+                attempt()
+        with pytest.raises(StoreError, match="empty"):
+            transaction.insert("kind", "partition", "", b"")
+
+
+def test_counters_count_from_one_each_for_itself(store: Store) -> None:
+    with store.transaction() as transaction:
+        assert [transaction.increment("a"), transaction.increment("a"), transaction.increment("b")] == [1, 2, 1]
+    with store.transaction() as transaction:
+        assert transaction.increment("a") == 3
+
+
+def test_counters_never_repeat_between_threads(store: Store) -> None:
+    drawn: list[int] = []
+
+    def draw() -> None:
+        for _ in range(25):
+            with store.transaction() as transaction:
+                number = transaction.increment("counter")
+            drawn.append(number)
+
+    threads = [threading.Thread(target=draw) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(drawn) == list(range(1, 101))
+
+
+def test_the_audit_log_is_a_chain_that_is_read_from_where_one_wants(store: Store) -> None:
+    for number in range(3):
+        with store.transaction() as transaction:
+            transaction.append_audit("event", {"number": str(number), "text": "é\n"})
+    with store.snapshot() as snapshot:
+        rows = list(snapshot.scan_audit())
+        assert [row.sequence for row in snapshot.scan_audit(after=1)] == [2, 3]
+    assert [row.details["number"] for row in rows] == ["0", "1", "2"]
+    assert rows[2].previous_hash == rows[1].hash
+    assert verify_audit(store, head=rows[1]) == rows[2]
+
+
+def test_subscribers_hear_of_topics_at_once_until_they_leave(store: Store) -> None:
+    heard: list[frozenset[str]] = []
+    leave = store.subscribe(heard.append)
+    with store.transaction() as transaction:
+        transaction.touch("a")
+        transaction.touch("b")
+        transaction.touch("a")
+        assert heard == []
+    assert heard == [frozenset({"a", "b"})]
+    store.poll()
+    put(store, "untouched")
+    leave()
+    leave()
+    with store.transaction() as transaction:
+        transaction.touch("c")
+    assert heard == [frozenset({"a", "b"})]
+
+
+def test_a_subscriber_can_read_what_was_committed(store: Store) -> None:
+    read: list[bytes | None] = []
+    store.subscribe(lambda _: read.append(value_of(store, "a")))
+    with store.transaction() as transaction:
+        transaction.insert("kind", "partition", "a", b"new")
+        transaction.touch("a")
+    assert read == [b"new"]
+
+
+def test_a_subscriber_that_fails_stops_neither_the_commit_nor_the_others(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    heard: list[frozenset[str]] = []
+
+    def fail(topics: frozenset[str]) -> None:
+        raise ValueError(topics)
+
+    store.subscribe(fail)
+    store.subscribe(heard.append)
+    with store.transaction() as transaction:
+        transaction.insert("kind", "partition", "a", b"")
+        transaction.touch("topic")
+    assert value_of(store, "a") == b""
+    assert heard == [frozenset({"topic"})]
+    assert "subscriber" in caplog.text
+
+
+def test_a_secret_opens_only_where_it_was_sealed_for(store: Store) -> None:
+    sealed = store.seal(b"secret", context="here")
+    assert b"secret" not in sealed
+    assert sealed != store.seal(b"secret", context="here")
+    assert store.unseal(sealed, context="here") == b"secret"
+    with pytest.raises(StoreError, match="moved"):
+        store.unseal(sealed, context="there")
+    with pytest.raises(StoreError, match="moved"):
+        store.unseal(sealed[:-1] + bytes([sealed[-1] ^ 1]), context="here")
+    with pytest.raises(StoreError, match="version"):
+        store.unseal(b"", context="here")
+
+
+def test_a_closed_store_is_unavailable_and_closes_again(store: Store) -> None:
+    put(store, "a")
+    store.close()
+    store.close()
+    with pytest.raises(Unavailable, match="closed"), store.transaction():
+        pass
+    with pytest.raises(Unavailable, match="closed"), store.snapshot():
+        pass
