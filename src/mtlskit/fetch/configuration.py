@@ -1,0 +1,125 @@
+"""Bindings as they stand in `wrangler.toml`. Owns that file's words; the errors are wrangler's.
+
+    mtls_certificates = [{ binding = "MY_CERT", certificate_id = "<id>" }]      # at the top, or under [env.NAME]
+
+A named environment does not inherit bindings. `origins` in an entry is ours: the origins the certificate may go to.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mtlskit.errors import ConfigurationError
+from mtlskit.fetch.targets import BoundOrigins
+
+_log = logging.getLogger("mtlskit.fetch")
+_FIELD = "mtls_certificates"
+_KNOWN = frozenset({"binding", "certificate_id", "remote", "origins"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BindingEntry:
+    """One binding of a configuration: its name, the id of an uploaded certificate, and its origins if it names any."""
+
+    binding: str
+    certificate_id: str
+    origins: BoundOrigins = field(default_factory=lambda: BoundOrigins(()))
+
+
+def read_bindings(path: str | Path, *, environment: str | None = None) -> tuple[BindingEntry, ...]:
+    """The bindings of a TOML or JSON file, those of `[env.<environment>]` if one is named.
+
+    Raises ConfigurationError, naming the file and the place in it, for a file that cannot be read, an environment
+    that it has not, or an entry of the wrong form. Fields that are not known are warned about.
+    """
+    document = _load(Path(path))
+    section, where = _section(document, environment, str(path))
+    entries = section.get(_FIELD, ())
+    if not isinstance(entries, list | tuple):
+        raise ConfigurationError(f'{path}: The field "{where}{_FIELD}" should be an array but got {_json(entries)}')
+    found = tuple(_entry(each, f"{where}{_FIELD}[{index}]", str(path)) for index, each in enumerate(entries))
+    _check_distinct(found, str(path))
+    return found
+
+
+def _load(path: Path) -> Mapping[str, Any]:
+    try:
+        data = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeError):
+        raise ConfigurationError(f"Could not read file: {path}") from None
+    try:
+        document = _parse(path, data)
+    except ValueError as error:
+        raise ConfigurationError(f"{path}: expected well-formed {path.suffix[1:].upper()}, {error}") from None
+    if not isinstance(document, dict):
+        raise ConfigurationError(f"{path}: expected an object, got {_json(document)}")
+    return document
+
+
+def _parse(path: Path, data: str) -> Any:
+    match path.suffix:
+        case ".toml":
+            return tomllib.loads(data)
+        case ".json":
+            return json.loads(data)
+    raise ConfigurationError(f"expected a file of bindings in '.toml' or '.json', got {str(path)!r}")
+
+
+def _section(document: Mapping[str, Any], environment: str | None, path: str) -> tuple[Mapping[str, Any], str]:
+    if environment is None:
+        return document, ""
+    environments = document.get("env", {})
+    section = environments.get(environment) if isinstance(environments, dict) else None
+    if not isinstance(section, dict):
+        raise ConfigurationError(f"{path}: expected the environment {environment!r} under 'env', got none")
+    if _FIELD in document and _FIELD not in section:
+        _log.warning(
+            '%s: "%s" exists at the top level, but not on "env.%s": it is not inherited', path, _FIELD, environment
+        )
+    return section, f"env.{environment}."
+
+
+def _entry(entry: object, where: str, path: str) -> BindingEntry:
+    if not isinstance(entry, dict):
+        raise ConfigurationError(f'{path}: "{where}" bindings should be objects, but got {_json(entry)}')
+    for name in ("binding", "certificate_id"):
+        if not isinstance(entry.get(name), str) or not entry[name]:
+            raise ConfigurationError(
+                f'{path}: "{where}" bindings should have a string "{name}" field but got {_json(entry)}'
+            )
+    for name in entry.keys() - _KNOWN:
+        _log.warning('%s: Unexpected fields found in %s field: "%s"', path, where, name)
+    return BindingEntry(
+        binding=entry["binding"], certificate_id=entry["certificate_id"], origins=_origins(entry, where, path)
+    )
+
+
+def _origins(entry: Mapping[str, Any], where: str, path: str) -> BoundOrigins:
+    if "origins" not in entry:
+        return BoundOrigins(())
+    try:
+        found = BoundOrigins.parse(entry["origins"])
+    except ConfigurationError as error:
+        raise ConfigurationError(f'{path}: "{where}.origins": {error}') from error
+    if not found:  # no origins at all is not "each call's own"
+        raise ConfigurationError(f'{path}: "{where}.origins": expected at least one origin, got none')
+    return found
+
+
+def _check_distinct(entries: Sequence[BindingEntry], path: str) -> None:
+    seen: set[str] = set()
+    for entry in entries:
+        if entry.binding in seen:
+            raise ConfigurationError(f"{path}: {entry.binding} assigned to multiple mTLS Certificate bindings")
+        seen.add(entry.binding)
+
+
+def _json(value: object) -> str:
+    text = json.dumps(value, default=str)
+    return text if len(text) <= 200 else text[:200] + "..."

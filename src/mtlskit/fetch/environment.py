@@ -1,0 +1,223 @@
+"""The environment: bindings by name, from a file or from code. Owns the pools of all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Generic, Self, TypeAlias, TypeVar
+
+from cryptography import x509
+
+from mtlskit.backends import get_backend
+from mtlskit.core.certificates import SigningChain
+from mtlskit.errors import ConfigurationError, NotFound, UnknownBinding
+from mtlskit.fetch.binding import AsyncBinding, Binding, Bound
+from mtlskit.fetch.configuration import BindingEntry, read_bindings
+from mtlskit.fetch.lanes import AsyncLane, Connector, Lane
+from mtlskit.fetch.targets import BoundOrigins
+from mtlskit.fetch.uploads import CertificateUploads, utc_now
+from mtlskit.ports import Backend, ServerTrust, Store
+
+Trust: TypeAlias = ServerTrust | str | Sequence[x509.Certificate]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientCertificate:
+    """What a name is bound to in code: a chain with its key, or the id of an uploaded one, and the origins it is for.
+
+    `origins` are texts as `https://host[:port]`, the host of one with `*.` before it standing for exactly one label
+    more. Without any, the certificate goes to the origin of each call's URL.
+    """
+
+    certificate: SigningChain | str
+    origins: Sequence[str] = ()
+
+
+Source: TypeAlias = ClientCertificate | SigningChain | str
+_Binding = TypeVar("_Binding", Binding, AsyncBinding)
+_Lane = TypeVar("_Lane", Lane, AsyncLane)
+
+
+class _Environment(Generic[_Binding, _Lane]):
+    """What the two kinds of environment share."""
+
+    _binding_class: type[_Binding]
+    _lane_class: type[_Lane]
+
+    def __init__(
+        self,
+        bindings: Mapping[str, Source],
+        *,
+        store: Store | None = None,
+        backend: str | Backend | None = None,
+        trust: Trust = ServerTrust.CERTIFI,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
+        """Binds names to certificates. `store` has the uploaded ones; `trust` says which servers are trusted:
+        "certifi", "system", or root certificates.
+
+        Raises ConfigurationError for a name, an id, origins or a backend that cannot be used.
+        """
+        uploads = None if store is None else CertificateUploads(store)
+        bound = [_bound(self, name, source, uploads) for name, source in bindings.items()]
+        self._open(bound, Connector(get_backend(backend), _trusted(trust)), clock)
+
+    @classmethod
+    def from_file(
+        cls,
+        path: str | Path,
+        *,
+        store: Store,
+        environment: str | None = None,
+        backend: str | Backend | None = None,
+        trust: Trust = ServerTrust.CERTIFI,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> Self:
+        """The bindings of a `wrangler.toml`, or those of its `[env.<environment>]`, which inherits none.
+
+        Raises ConfigurationError, naming file and place, for a file, an entry or a certificate id that is not good.
+        """
+        entries = read_bindings(path, environment=environment)
+        return cls._of(entries, str(path), store=store, backend=backend, trust=trust, clock=clock)
+
+    @classmethod
+    def _of(
+        cls,
+        entries: Sequence[BindingEntry],
+        path: str,
+        *,
+        store: Store,
+        backend: str | Backend | None,
+        trust: Trust,
+        clock: Callable[[], datetime],
+    ) -> Self:
+        sources = {
+            entry.binding: ClientCertificate(
+                certificate=entry.certificate_id, origins=tuple(map(str, entry.origins.patterns))
+            )
+            for entry in entries
+        }
+        try:
+            return cls(sources, store=store, backend=backend, trust=trust, clock=clock)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{path}: {error}") from error
+
+    def _open(self, bound: Sequence[Bound], connector: Connector, clock: Callable[[], datetime]) -> None:
+        plain = self._lane_class(connector, None)
+        self._lanes: list[_Lane] = [plain]
+        self._bindings: dict[str, _Binding] = {}
+        for each in bound:
+            lane = self._lane_class(connector, each.chain)
+            self._lanes.append(lane)
+            self._bindings[each.name] = self._binding_class(each, lane, plain, clock)  # type: ignore[arg-type]
+
+    def __getitem__(self, name: str) -> _Binding:
+        """The binding of that name; raises UnknownBinding."""
+        try:
+            return self._bindings[name]
+        except KeyError:
+            known = ", ".join(map(repr, self._bindings)) or "none"
+            raise UnknownBinding(f"expected the name of a binding ({known}), got {name!r}") from None
+
+    def __getattr__(self, name: str) -> _Binding:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return self[name]
+
+    def __iter__(self) -> Iterator[str]:
+        """The names."""
+        return iter(self._bindings)
+
+    def __len__(self) -> int:
+        return len(self._bindings)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._bindings
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *self._bindings]
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {', '.join(self._bindings)}>"
+
+
+class Environment(_Environment[Binding, Lane]):
+    """Bindings for threads: `with Environment.from_file("wrangler.toml", store=store) as env: env.MY_CERT.fetch(...)`.
+
+    May be shared between threads, and goes on to work after a fork.
+    """
+
+    _binding_class = Binding
+    _lane_class = Lane
+
+    def close(self) -> None:
+        """Closes all connections of this process. The environment may be used again after."""
+        for lane in self._lanes:
+            lane.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class AsyncEnvironment(_Environment[AsyncBinding, AsyncLane]):
+    """Bindings for tasks: `async with AsyncEnvironment.from_file(...) as env: await env.MY_CERT.fetch(...)`.
+
+    May be shared between tasks and event loops; each loop has connections of its own and closes them with `aclose`.
+    """
+
+    _binding_class = AsyncBinding
+    _lane_class = AsyncLane
+
+    async def aclose(self) -> None:
+        """Closes all connections of the running event loop. The environment may be used again after."""
+        for lane in self._lanes:
+            await lane.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+
+def _bound(environment: object, name: str, source: Source, uploads: CertificateUploads | None) -> Bound:
+    taken = isinstance(name, str) and (name.startswith("_") or hasattr(type(environment), name))
+    if not isinstance(name, str) or not name or taken:
+        raise ConfigurationError(f"expected a name that a binding can have, got {name!r}")
+    given = source if isinstance(source, ClientCertificate) else ClientCertificate(certificate=source)
+    chain = given.certificate
+    if not isinstance(chain, SigningChain):
+        chain = _uploaded(name, chain, uploads)
+    return Bound(name=name, chain=chain, origins=BoundOrigins.parse(given.origins))
+
+
+def _uploaded(name: str, certificate_id: str, uploads: CertificateUploads | None) -> SigningChain:
+    if uploads is None:
+        raise ConfigurationError(f"expected a store for the certificate {certificate_id!r} of {name!r}, got none")
+    try:
+        return uploads.signing_chain(certificate_id)
+    except NotFound:
+        raise ConfigurationError(
+            f"expected the id of an uploaded certificate for the binding {name!r}, got {certificate_id!r}"
+        ) from None
+
+
+def _trusted(trust: Trust) -> ServerTrust | tuple[x509.Certificate, ...]:
+    if isinstance(trust, str):
+        if trust not in ServerTrust.__members__.values():
+            raise ConfigurationError(f"expected 'certifi', 'system' or root certificates as trust, got {trust!r}")
+        return ServerTrust(trust)
+    roots = tuple(trust)
+    if not roots or not all(isinstance(root, x509.Certificate) for root in roots):
+        raise ConfigurationError("expected root certificates to trust, got none or something else")
+    return roots

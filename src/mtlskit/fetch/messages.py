@@ -1,0 +1,195 @@
+"""Requests and responses as values. Pure. Owns which method, header and body can be asked for at all."""
+
+from __future__ import annotations
+
+import codecs
+import json as json_module
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from email.message import Message
+from enum import StrEnum
+from typing import Any
+
+from mtlskit.errors import ConfigurationError, FetchError
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+_FORBIDDEN_METHODS = frozenset({"CONNECT", "TRACE", "TRACK"})
+_BODYLESS_METHODS = frozenset({"GET", "HEAD"})
+# These are the connection's, not the caller's: another Host than the URL's, or a length of one's own, is an attack.
+_FORBIDDEN_HEADERS = frozenset(
+    {"host", "content-length", "transfer-encoding", "connection", "keep-alive", "te", "trailer", "upgrade"}
+)
+DEFAULT_TIMEOUT = 30.0
+
+
+class Headers(Mapping[str, str]):
+    """Header fields by name, in any case; several of one name are joined by a comma (RFC 9110, 5.3)."""
+
+    __slots__ = ("_fields",)
+
+    def __init__(self, fields: Iterable[tuple[str, str]] = ()) -> None:
+        self._fields: dict[str, list[str]] = {}
+        for name, value in fields:
+            self._fields.setdefault(name.lower(), []).append(value)
+
+    def __getitem__(self, name: str) -> str:
+        return ", ".join(self._fields[name.lower()])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._fields)
+
+    def __len__(self) -> int:
+        return len(self._fields)
+
+    def get_all(self, name: str) -> list[str]:
+        """Every value of that name, apart: for `Set-Cookie`."""
+        return list(self._fields.get(name.lower(), ()))
+
+    def __repr__(self) -> str:
+        return f"<Headers {', '.join(self._fields)}>"  # names only: values may be secrets
+
+
+class Redirect(StrEnum):
+    """What becomes of a redirect."""
+
+    FOLLOW = "follow"
+    MANUAL = "manual"  # it is the response
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What the caller wants, whatever the URL: checked, with the body as bytes."""
+
+    method: str
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+    @classmethod
+    def of(
+        cls,
+        method: str,
+        headers: Mapping[str, str] | Iterable[tuple[str, str]] | None,
+        body: bytes | str | None,
+        json: Any,
+    ) -> Request:
+        """Raises ConfigurationError for what cannot be sent."""
+        checked = _method(method)
+        fields = [_field(name, value) for name, value in _pairs(headers)]
+        content, content_type = _body(body, json)
+        if content is not None and checked in _BODYLESS_METHODS:
+            raise ConfigurationError(f"expected a method that has a body, such as 'POST', got {checked!r}")
+        if content_type and not any(name.lower() == "content-type" for name, _ in fields):
+            fields.append(("Content-Type", content_type))
+        return cls(method=checked, headers=tuple(fields), body=content or b"")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back for one request, redirects included."""
+
+    status: int
+    headers: Headers
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Response:
+    """The answer to a `fetch`.
+
+    `carried_certificate` is False where a redirect led to an origin that the binding's certificate is not for.
+    """
+
+    status: int
+    headers: Headers
+    content: bytes
+    url: str
+    redirected: bool
+    carried_certificate: bool
+
+    @property
+    def ok(self) -> bool:
+        """Whether the status is 200 to 299."""
+        return 200 <= self.status <= 299
+
+    def text(self) -> str:
+        """The body as text: in the charset of its Content-Type, else UTF-8; what does not decode is replaced."""
+        return self.content.decode(_charset(self.headers.get("content-type", "")), "replace")
+
+    def json(self) -> Any:
+        """The body as JSON (RFC 8259); raises FetchError if it is none."""
+        try:
+            return json_module.loads(self.content)
+        except ValueError:
+            kind = self.headers.get("content-type", "nothing")
+            raise FetchError(f"expected JSON from {self.url}, got {len(self.content)} bytes of {kind!r}") from None
+
+    def __repr__(self) -> str:
+        return f"<Response {self.status} {self.url}>"
+
+
+def timeout_of(seconds: float | None) -> float | None:
+    """A positive number of seconds, or None for no limit; raises ConfigurationError."""
+    is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+    if seconds is not None and not (is_number and 0 < seconds < float("inf")):
+        raise ConfigurationError(f"expected a positive number of seconds or None as timeout, got {seconds!r}")
+    return seconds
+
+
+def redirect_of(mode: str) -> Redirect:
+    """One of the three modes; raises ConfigurationError."""
+    if mode not in Redirect.__members__.values():
+        raise ConfigurationError(f"expected 'follow', 'manual' or 'error' as redirect, got {mode!r}")
+    return Redirect(mode)
+
+
+def _method(method: str) -> str:
+    name = method.upper() if isinstance(method, str) else ""
+    if not _TOKEN.fullmatch(name) or name in _FORBIDDEN_METHODS:
+        raise ConfigurationError(f"expected an HTTP method such as 'GET', got {method!r}")
+    return name
+
+
+def _pairs(headers: Mapping[str, str] | Iterable[tuple[str, str]] | None) -> Iterable[tuple[str, str]]:
+    if headers is None:
+        return ()
+    return headers.items() if isinstance(headers, Mapping) else headers
+
+
+def _field(name: str, value: str) -> tuple[str, str]:
+    if not isinstance(name, str) or not _TOKEN.fullmatch(name) or name.lower() in _FORBIDDEN_HEADERS:
+        raise ConfigurationError(f"expected the name of a header that a caller may set, got {name!r}")
+    if not isinstance(value, str) or not _VALUE.fullmatch(value):
+        raise ConfigurationError(f"expected text without line breaks as the header {name!r}, got something else")
+    return name, value.strip(" \t")
+
+
+def _body(body: bytes | str | None, json: Any) -> tuple[bytes | None, str]:
+    if json is not None:
+        if body is not None:
+            raise ConfigurationError("expected body or json, got both")
+        return _json_bytes(json), "application/json"
+    if isinstance(body, str):
+        return body.encode("utf-8"), "text/plain;charset=UTF-8"
+    if body is not None and not isinstance(body, bytes | bytearray | memoryview):
+        raise ConfigurationError(f"expected bytes or str as body, got {type(body).__name__}")
+    return (None if body is None else bytes(body)), ""
+
+
+def _json_bytes(value: Any) -> bytes:
+    try:
+        return json_module.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8")
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(f"expected a value that JSON can hold, got {type(value).__name__}") from error
+
+
+def _charset(content_type: str) -> str:
+    message = Message()
+    message["content-type"] = content_type
+    charset = message.get_content_charset("utf-8")
+    try:
+        return codecs.lookup(charset).name if charset else "utf-8"
+    except LookupError:
+        return "utf-8"
