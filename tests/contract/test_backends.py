@@ -38,7 +38,9 @@ def server_context(backend: str, **settings: Any) -> ssl.SSLContext:
     return get_backend(backend).server_context(ServerConfiguration(**{**usual, **settings}))
 
 
-def client_context(backend: str, version: ssl.TLSVersion, chain: SigningChain | None, **settings: Any) -> ssl.SSLContext:
+def client_context(
+    backend: str, version: ssl.TLSVersion, chain: SigningChain | None, **settings: Any
+) -> ssl.SSLContext:
     usual: dict[str, Any] = {"trust": (certificates().web.certificate,)}
     context = get_backend(backend).client_context(ClientConfiguration(chain=chain, **{**usual, **settings}))
     context.maximum_version = version
@@ -120,7 +122,9 @@ def test_data_that_came_with_the_end_of_the_handshake_is_seen_as_pending(
 def test_alpn_is_negotiated(server: str, client: str, version: ssl.TLSVersion) -> None:
     chain = certificates().clients["acme"]
     wire = Wire.between(
-        client_context(client, version, chain, alpn=("h2", "http/1.1")), server_context(server, alpn=("http/1.1",)), ACME
+        client_context(client, version, chain, alpn=("h2", "http/1.1")),
+        server_context(server, alpn=("http/1.1",)),
+        ACME,
     ).handshake()
     assert wire.client.selected_alpn_protocol() == wire.server.selected_alpn_protocol() == "http/1.1"
 

@@ -57,7 +57,7 @@ class PyOpenSSLBackend:
 
 
 class _PyOpenSSLContext(ssl.SSLContext):
-    """What both sides share: OpenSSL contexts made on first use, one for each ALPN list asked for.
+    """What both sides share: OpenSSL contexts made on first use, one for each ALPN list and newest version asked for.
 
     A pyOpenSSL context is frozen once used, while HTTP clients set the ALPN list before every connection.
     """
@@ -69,20 +69,36 @@ class _PyOpenSSLContext(ssl.SSLContext):
 
     def __init__(self, alpn: Sequence[str]) -> None:
         self._alpn = tuple(alpn)
-        self._contexts: dict[tuple[str, ...], SSL.Context] = {}
+        self._maximum_version = ssl.TLSVersion.MAXIMUM_SUPPORTED
+        self._contexts: dict[tuple[tuple[str, ...], int], SSL.Context] = {}
         self._openssl_context()  # what cannot be used fails now, not at the first connection
 
     def set_alpn_protocols(self, alpn_protocols: Iterable[str]) -> None:
         self._alpn = tuple(alpn_protocols)
 
+    @property
+    def maximum_version(self) -> ssl.TLSVersion:
+        """As `ssl.SSLContext.maximum_version`."""
+        return self._maximum_version
+
+    @maximum_version.setter
+    def maximum_version(self, version: int) -> None:
+        self._maximum_version = ssl.TLSVersion(version)
+
     def _openssl_context(self) -> SSL.Context:
-        alpn = self._alpn
-        context = self._contexts.get(alpn)
+        key = (self._alpn, self._maximum_version)
+        context = self._contexts.get(key)
         if context is None:
-            try:
-                context = self._contexts[alpn] = self._make(alpn)
-            except SSL.Error as error:
-                raise ConfigurationError("expected a certificate, key and anchors that OpenSSL takes") from error
+            context = self._contexts[key] = self._made(*key)
+        return context
+
+    def _made(self, alpn: tuple[str, ...], maximum_version: ssl.TLSVersion) -> SSL.Context:
+        try:
+            context = self._make(alpn)
+        except SSL.Error as error:
+            raise ConfigurationError("expected a certificate, key and anchors that OpenSSL takes") from error
+        if maximum_version is not ssl.TLSVersion.MAXIMUM_SUPPORTED:
+            context.set_max_proto_version(maximum_version)
         return context
 
     def _make(self, alpn: tuple[str, ...]) -> SSL.Context:

@@ -6,6 +6,7 @@ and moves bytes out, so that an alert leaves also when the step failed.
 
 from __future__ import annotations
 
+import socket
 import ssl
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -18,6 +19,7 @@ from mtlskit.core.certificates import PresentedChain, read_sans, to_der
 from mtlskit.core.evidence import PeerEvidence
 from mtlskit.core.names import Hostname, matches_reference
 
+_PEEK = socket.MSG_PEEK  # pyOpenSSL's word for SSL_peek
 _RECORD = 16 * 1024  # RFC 8446, 5.1: the most that one record holds
 _Result = TypeVar("_Result")
 
@@ -26,6 +28,7 @@ class PyOpenSSLObject:
     """A TLS connection over memory BIOs. Same interface as `ssl.SSLObject`; not for several threads at once."""
 
     __slots__ = (
+        "_has_unread",
         "_incoming",
         "_outgoing",
         "_rejected_chain",
@@ -54,6 +57,7 @@ class PyOpenSSLObject:
         self.alert: int | None = None
         self._incoming = incoming
         self._outgoing = outgoing
+        self._has_unread = False
         self._rejected_code = 0
         self._rejected_chain: PresentedChain | None = None
         self.connection = SSL.Connection(openssl_context)
@@ -136,6 +140,7 @@ class PyOpenSSLObject:
                 return self.connection.recv(wanted)
             return self.connection.recv_into(buffer, wanted)
         except SSL.WantReadError:
+            self._has_unread = False
             raise _want_read() from None
         except SSL.ZeroReturnError:
             return b"" if buffer is None else 0
@@ -166,7 +171,20 @@ class PyOpenSSLObject:
             self.connection.recv(_RECORD)
 
     def pending(self) -> int:
-        """Decrypted bytes that wait to be read."""
+        """Decrypted bytes that wait to be read.
+
+        OpenSSL took all that came, so the caller's buffer is empty while a record may still wait in OpenSSL's. A
+        server loop that asks here before it reads (uvloop) would wait for ever: so that record is looked into.
+        """
+        ready = self.connection.pending()
+        if ready or not self._has_unread:
+            return ready
+        try:
+            self.connection.recv(1, _PEEK)
+        except SSL.WantReadError:
+            self._has_unread = False
+        except SSL.Error:
+            return 1  # an end or an error: what a read will tell
         return self.connection.pending()
 
     def version(self) -> str | None:
@@ -247,6 +265,7 @@ class PyOpenSSLObject:
     def _feed(self) -> None:
         incoming = self._incoming
         if incoming.pending:
+            self._has_unread = True
             self.connection.bio_write(incoming.read())
         if incoming.eof:
             self.connection.bio_shutdown()

@@ -51,7 +51,8 @@ def reason_of(error: ssl.SSLError) -> Reason:
     """Why the handshake that raised `error` was refused."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return _VERIFY_CODES.get(error.verify_code, Reason.UNKNOWN_ISSUER)
-    return _MNEMONICS.get(error.reason or "", Reason.HANDSHAKE_FAILED)
+    # An error that was made in Python has no such attribute.
+    return _MNEMONICS.get(getattr(error, "reason", None) or "", Reason.HANDSHAKE_FAILED)
 
 
 def tls_error(kind: type[_Error], code: int, text: str, mnemonic: str | None = None) -> _Error:

@@ -159,7 +159,7 @@ class SigningChain:
         """From the chain in PEM, leaf first, and the key in PEM, apart or in the same text.
 
         `password` opens an encrypted key. Raises CertificateError: no key, a wrong password, a key of another
-        certificate, a chain whose certificates do not issue one another.
+        certificate. Whether the certificates issue one another is for the peer to judge.
         """
         data = _as_bytes(chain)
         certificates = _certificate_blocks(data, "a certificate chain")

@@ -231,7 +231,7 @@ def _uri(value: str) -> str:
 
 def _email(value: str) -> str:
     local, at, host = value.rpartition("@")
-    if not (at and local and _is_visible_ascii(local) and "@" not in local):
+    if not (at and local and _is_visible_ascii(local) and "@" not in local and ":" not in host):
         raise InvalidName(f"expected an e-mail address in ASCII, got {_shown(value)}")
     return f"{local}@{Hostname.parse(host)}"
 

@@ -1,0 +1,70 @@
+"""The commands by name. Each is imported when it is run, so that `mtlskit --version` needs none of them."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from importlib import import_module
+from importlib.metadata import version
+
+import click
+
+from mtlskit.cli.output import refuse
+from mtlskit.errors import MTLSError
+
+_COMMANDS = {
+    "demo": (
+        "mtlskit.cli.demo.command",
+        "demo",
+        "Show the whole thing at work, on this machine, against real clients.",
+    ),
+    "mtls-certificate": (
+        "mtlskit.cli.certificates",
+        "mtls_certificate",
+        "Manage the client certificates that bindings go out with.",
+    ),
+}
+
+
+class _LazyGroup(click.Group):
+    """A group that knows its commands' names and first lines, and imports one when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module, name, _ = _COMMANDS[cmd_name]
+        command: click.Command = getattr(import_module(module), name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, help_text) for name, (_, _, help_text) in _COMMANDS.items()])
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(version("mtlskit"), prog_name="mtlskit", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Mutual TLS: a gate per customer hostname, and client certificates bound by name."""
+
+
+def run() -> int:
+    """Runs the command that `sys.argv` names; gives the exit status. Our errors become one line on stderr."""
+    logging.basicConfig(level=logging.WARNING, format="mtlskit: %(message)s")
+    try:
+        result = cli.main(prog_name="mtlskit", standalone_mode=False)
+    except MTLSError as error:
+        return refuse(str(error))
+    except click.ClickException as error:
+        return refuse(error.format_message(), hint=_hint(error))
+    except click.Abort:
+        print(file=sys.stderr)
+        return 130
+    return result if isinstance(result, int) else 0
+
+
+def _hint(error: click.ClickException) -> str:
+    context = getattr(error, "ctx", None)
+    return f" (see '{context.command_path} --help')" if context is not None else ""

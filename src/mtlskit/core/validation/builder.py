@@ -1,0 +1,130 @@
+"""Path building (RFC 4158): which certificates could have issued which, and the way to an anchor.
+
+`Search.find` gives the first path that holds: cheap checks first, signatures only of whole paths and from the anchor
+down. Every branch is tried before it says there is none. `explain.py` then finds out why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple, TypeAlias
+
+from mtlskit.core.validation.algorithms import verifies
+from mtlskit.core.validation.budget import Budget
+from mtlskit.core.validation.certificate import ParsedCertificate
+from mtlskit.core.validation.checks import Question, is_faultless
+from mtlskit.core.validation.profiles import Limits
+from mtlskit.core.validation.rules import Role
+from mtlskit.core.validation.trust import Issuer, SubjectIndex, TrustAnchor, TrustStore
+
+Chain: TypeAlias = tuple[ParsedCertificate, ...]
+
+
+class Path(NamedTuple):
+    """A whole path: `chain` from the leaf to the anchor's certificate, and the anchor."""
+
+    chain: Chain
+    anchor: TrustAnchor
+
+
+class Search:
+    """One verdict's look at leaf, candidates and anchors, with its memo and its budget."""
+
+    def __init__(
+        self, leaf: ParsedCertificate, pool: Sequence[ParsedCertificate], trust: TrustStore, question: Question,
+        limits: Limits,
+    ) -> None:  # fmt: skip
+        self.leaf = leaf
+        self.question = question
+        self.limits = limits
+        self.budget = Budget(limits)
+        known = trust.anchor_octets
+        anchors, helpers = trust.indices
+        presented = SubjectIndex([Issuer(each, None) for each in pool if each.der not in known])
+        self._indices = (anchors, presented, helpers)
+        self._faultless: dict[ParsedCertificate, bool] = {}
+        self._signatures: dict[tuple[bytes, bytes], bool] = {}
+
+    def find(self, holds: Callable[[Path], bool]) -> Path | None:
+        """The first path without a fault of a certificate, whose signatures verify and of which `holds` is true."""
+        for path in self._grow((self.leaf,), 0):
+            if holds(path) and self._is_signed(path.chain):
+                return path
+        return None
+
+    def issuers_above(self, chain: Chain) -> Iterator[Issuer]:
+        """Those with the name of the last certificate's issuer: anchors first, and never in circles."""
+        name = chain[-1].frame.issuer
+        for index in self._indices:
+            yield from self._candidates(index.same_octets(name), chain)
+        for index in self._indices:
+            yield from self._candidates(index.otherwise_written(name), chain)
+
+    def is_signed_by(self, certificate: ParsedCertificate, issuer: ParsedCertificate) -> bool:
+        """Whether the certificate's signature verifies under the issuer's key; asked at most once per pair."""
+        frame = certificate.frame
+        pair = (issuer.frame.spki, certificate.der)
+        known = self._signatures.get(pair)
+        if known is None:
+            self.budget.check_signature()
+            known = frame.inner_algorithm == frame.outer_algorithm and verifies(
+                issuer.key, frame.outer_algorithm, frame.signature, frame.tbs
+            )
+            self._signatures[pair] = known
+        return known
+
+    def _candidates(self, found: Sequence[Issuer], chain: Chain) -> Iterator[Issuer]:
+        if len(found) > 1:
+            top = chain[-1]
+            found = sorted(found, key=lambda issuer: not names_it(top, issuer.parsed))
+        for issuer in found:
+            if not _is_circle(chain, issuer.parsed):
+                self.budget.look_at_candidate()
+                yield issuer
+
+    def _grow(self, chain: Chain, depth: int) -> Iterator[Path]:
+        for parsed, anchor in self.issuers_above(chain):
+            if anchor is not None:
+                if self._is_link(chain[-1], parsed, Role.ANCHOR):
+                    yield Path((*chain, parsed), anchor)
+                continue
+            deeper = depth + (not parsed.self_issued)
+            if deeper <= self.limits.depth and self._is_link(chain[-1], parsed, Role.INTERMEDIATE):
+                yield from self._grow((*chain, parsed), deeper)
+
+    def _is_link(self, certificate: ParsedCertificate, issuer: ParsedCertificate, role: Role) -> bool:
+        if names_another(certificate, issuer):
+            return False
+        if self._signatures.get((issuer.frame.spki, certificate.der)) is False:
+            return False
+        return self._is_faultless(issuer, role)
+
+    def _is_faultless(self, certificate: ParsedCertificate, role: Role) -> bool:
+        # One object has one role: anchors are not among the others.
+        known = self._faultless.get(certificate)
+        if known is None:
+            known = self._faultless[certificate] = is_faultless(certificate, role, self.question)
+        return known
+
+    def _is_signed(self, chain: Chain) -> bool:
+        # From the anchor down: what a stranger made fails first.
+        return all(self.is_signed_by(chain[at], chain[at + 1]) for at in range(len(chain) - 2, -1, -1))
+
+
+# RFC 5280, 4.2.1.1. Only the key identifier counts; issuer and serial in an AKI match nothing.
+def names_another(certificate: ParsedCertificate, issuer: ParsedCertificate) -> bool:
+    """Whether the certificate's AKI and the issuer's SKI are there and differ."""
+    wanted, found = certificate.authority_key_identifier, issuer.subject_key_identifier
+    return wanted is not None and found is not None and wanted != found
+
+
+def names_it(certificate: ParsedCertificate, issuer: ParsedCertificate) -> bool:
+    """Whether the certificate's AKI is there and is the issuer's SKI."""
+    wanted = certificate.authority_key_identifier
+    return wanted is not None and wanted == issuer.subject_key_identifier
+
+
+# RFC 4158, 2.4.2: the same name with the same key twice in a path can be cut out of it.
+def _is_circle(chain: Chain, issuer: ParsedCertificate) -> bool:
+    spki, subject = issuer.frame.spki, issuer.frame.subject
+    return any(each.frame.spki == spki and each.frame.subject == subject for each in chain)

@@ -1,0 +1,164 @@
+"""One certificate as the checks see it: octets, values, key, each read once. Owns what `malformed` means."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime
+from typing import Any
+
+from cryptography import x509
+from cryptography.x509.oid import ExtensionOID
+
+from mtlskit.core.certificates import spki_id
+from mtlskit.core.reasons import Reason
+from mtlskit.core.validation import der
+from mtlskit.core.validation.algorithms import PublicKey, is_supported, is_usual_key
+from mtlskit.core.validation.frame import Frame, frame_complaint, raw_extension, read_frame
+from mtlskit.core.validation.names import EMPTY_NAME, same_name
+from mtlskit.errors import PathError
+
+_NEVER = datetime.max.replace(tzinfo=UTC)
+_EXTENDED_KEY_USAGE = bytes.fromhex("551d25")
+_EMPTY_SEQUENCE = b"\x30\x00"
+_IA5_NAMES = (x509.DNSName, x509.RFC822Name, x509.UniformResourceIdentifier)
+
+
+class ParsedCertificate:
+    """A certificate taken apart. The constructor raises PathError (malformed) where not even the frame can be read.
+
+    `fault` is what makes it unusable in whatever place; with a fault, `certificate`, `key` and `extensions` may lack.
+    """
+
+    __slots__ = (
+        "_key_id", "authority_key_identifier", "certificate", "critical", "der", "extensions", "fault", "frame",
+        "is_ca", "key", "not_after", "not_before", "self_issued", "subject_key_identifier",
+    )  # fmt: skip
+
+    def __init__(self, data: bytes) -> None:
+        self.der = data
+        self.certificate: x509.Certificate | None = None
+        self.key: PublicKey | None = None
+        self.extensions: dict[x509.ObjectIdentifier, x509.Extension[Any]] = {}
+        self.critical: list[x509.ObjectIdentifier] = []
+        self.not_before = self.not_after = _NEVER
+        self.is_ca = False
+        self.subject_key_identifier: bytes | None = None
+        self.authority_key_identifier: bytes | None = None
+        self._key_id: bytes | None = None
+        self.frame, complaint, self.self_issued = _frame_of(data)
+        self.fault = self._malformed(complaint) if complaint else self._load()
+
+    @property
+    def key_id(self) -> bytes:
+        """SHA-256 of the SubjectPublicKeyInfo, as `public_key_id` gives it."""
+        if self._key_id is None:
+            spki = self.frame.spki
+            plain = self.key is None or is_usual_key(spki)
+            self._key_id = hashlib.sha256(spki).digest() if plain else spki_id(self.key)
+        return self._key_id
+
+    def value(self, oid: x509.ObjectIdentifier) -> Any:
+        """The value of an extension, or None."""
+        extension = self.extensions.get(oid)
+        return None if extension is None else extension.value
+
+    def is_critical(self, oid: x509.ObjectIdentifier) -> bool:
+        """Whether there is such an extension and it is critical."""
+        return oid in self.critical
+
+    def refused(self, reason: Reason, detail: str, **facts: object) -> PathError:
+        """The refusal that has this certificate at fault."""
+        return PathError(reason, self.certificate, detail, facts)
+
+    def _load(self) -> PathError | None:
+        # Whatever the foreign parser raises, of whatever kind, says the same: these are not the bytes of one.
+        try:
+            self.certificate = certificate = x509.load_der_x509_certificate(self.der)
+            self.not_before, self.not_after = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+            key: Any = certificate.public_key()
+            self.key = key if is_supported(type(key)) else None
+            self._take(certificate.extensions)
+        except Exception as error:  # noqa: BLE001
+            return self._unreadable(error)
+        return self._contents_fault()
+
+    def _take(self, extensions: x509.Extensions) -> None:
+        found = self.extensions
+        for extension in extensions:
+            found[extension.oid] = extension
+            if extension.critical:
+                self.critical.append(extension.oid)
+        if (constraints := found.get(ExtensionOID.BASIC_CONSTRAINTS)) is not None:
+            self.is_ca = constraints.value.ca
+        if (subject := found.get(ExtensionOID.SUBJECT_KEY_IDENTIFIER)) is not None:
+            self.subject_key_identifier = subject.value.digest
+        if (authority := found.get(ExtensionOID.AUTHORITY_KEY_IDENTIFIER)) is not None:
+            self.authority_key_identifier = authority.value.key_identifier
+
+    def _unreadable(self, error: Exception) -> PathError:
+        try:
+            usages = raw_extension(self.frame, _EXTENDED_KEY_USAGE)
+        except (der.DERError, ValueError):
+            usages = None
+        # RFC 5280, 4.2.1.12: at least one purpose. For the parser this is broken; it says "good for nothing".
+        if usages == _EMPTY_SEQUENCE:
+            return self.refused(
+                Reason.WRONG_PURPOSE, "expected a key purpose, got an empty extended key usage", found=()
+            )
+        return self._malformed(f"expected a certificate that parses, got {type(error).__name__}")
+
+    def _contents_fault(self) -> PathError | None:
+        complaint = self._usage_complaint() or self._names_complaint()
+        return self._malformed(complaint) if complaint else None
+
+    # RFC 5280, 4.2.1.3: at least one bit.
+    def _usage_complaint(self) -> str | None:
+        usage = self.value(ExtensionOID.KEY_USAGE)
+        if usage is None or usage.digital_signature or usage.key_cert_sign or _has_any_usage(usage):
+            return None
+        return "expected at least one key usage, got none"
+
+    # RFC 5280, 4.1.2.6 and 4.2.1.6.
+    def _names_complaint(self) -> str | None:
+        names = self.value(ExtensionOID.SUBJECT_ALTERNATIVE_NAME)
+        if names is None:
+            empty = self.frame.subject == EMPTY_NAME
+            return "expected a subject or a subject alternative name, got neither" if empty else None
+        entry = None
+        for entry in names:
+            if type(entry) in _IA5_NAMES and (complaint := _text_complaint(entry)):
+                return complaint
+        return "expected at least one subject alternative name, got an empty list" if entry is None else None
+
+    def _malformed(self, complaint: str) -> PathError:
+        return self.refused(Reason.MALFORMED, complaint)
+
+
+def parse_certificate(data: bytes, position: int | None = None) -> ParsedCertificate:
+    """The certificate that `data` is; raises PathError (malformed) where not even its frame can be read."""
+    try:
+        return ParsedCertificate(data)
+    except der.DERError as error:
+        facts = {} if position is None else {"position": position}
+        raise PathError(Reason.MALFORMED, None, f"expected a certificate in DER: {error}", facts) from None
+
+
+def _frame_of(data: bytes) -> tuple[Frame, str | None, bool]:
+    frame = read_frame(data)
+    return frame, frame_complaint(frame), same_name(frame.issuer, frame.subject)
+
+
+def _has_any_usage(usage: x509.KeyUsage) -> bool:
+    # encipherOnly and decipherOnly have no meaning without keyAgreement.
+    return (
+        usage.key_encipherment or usage.key_agreement or usage.content_commitment or usage.data_encipherment
+        or usage.crl_sign
+    )  # fmt: skip
+
+
+def _text_complaint(name: x509.GeneralName) -> str | None:
+    if not name.value.isascii():
+        return f"expected ASCII in a {type(name).__name__}, got something else"
+    if type(name) is x509.DNSName and "\0" in name.value:
+        return "expected a DNS name without NUL, got one with"
+    return None

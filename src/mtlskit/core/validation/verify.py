@@ -1,0 +1,181 @@
+"""`verify_path`: the one entrance. Reads the arguments, searches, and says yes with a proof or no with a reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import TypeVar
+
+from mtlskit.core.certificates import PresentedChain
+from mtlskit.core.reasons import Reason
+from mtlskit.core.validation import der
+from mtlskit.core.validation.budget import exceeded
+from mtlskit.core.validation.builder import Chain, Path, Search
+from mtlskit.core.validation.certificate import ParsedCertificate, parse_certificate
+from mtlskit.core.validation.checks import Question, faults, is_faultless
+from mtlskit.core.validation.constraints import constraint_faults
+from mtlskit.core.validation.explain import most_telling, refusals
+from mtlskit.core.validation.lengths import length_faults
+from mtlskit.core.validation.path import VerifiedPath, proven
+from mtlskit.core.validation.policies import PolicyInputs, policy_faults
+from mtlskit.core.validation.profiles import COMPATIBLE, Limits, Profile, Purpose, RevocationMode
+from mtlskit.core.validation.reference import reference_name_of
+from mtlskit.core.validation.rules import Role
+from mtlskit.core.validation.trust import Revocations, TrustAnchor, TrustStore
+from mtlskit.errors import ConfigurationError, PathError
+
+_ARGUMENTS = (PresentedChain, TrustStore, Profile, PolicyInputs, Limits)
+_DEFAULT_LIMITS = Limits()
+_DEFAULT_POLICIES = PolicyInputs()
+
+
+def verify_path(
+    presented: PresentedChain,
+    trust: TrustStore,
+    *,
+    purpose: Purpose | str,
+    now: datetime,
+    profile: Profile = COMPATIBLE,
+    reference_name: str | None = None,
+    revocation: RevocationMode | str = RevocationMode.OFF,
+    ocsp: Iterable[bytes] = (),
+    policies: PolicyInputs = _DEFAULT_POLICIES,
+    limits: Limits = _DEFAULT_LIMITS,
+) -> VerifiedPath:
+    """The path from the presented leaf to an anchor of `trust` that holds for `purpose` at the moment `now`.
+
+    RFC 5280, 6. `now` is an aware datetime. `reference_name` is the DNS name or IP address that a server must have
+    (RFC 9525), and is asked for with `server_auth` only. Raises PathError with the most telling reason if there is no
+    such path, ConfigurationError for arguments that are not what they should be. Reads no clock, file or socket.
+    """
+    _check_types(presented, trust, profile, policies, limits)
+    wanted = _member(Purpose, purpose)
+    question = Question(wanted, _moment(now), profile, reference_name_of(wanted, reference_name))
+    verdict = _Verdict(question, trust, policies, _member(RevocationMode, revocation))
+    try:
+        return verdict.on(presented, limits)
+    except der.DERError as error:  # in an extension that cryptography does not look into
+        raise PathError(Reason.MALFORMED, None, f"expected extensions in DER: {error}") from None
+
+
+class _Verdict:
+    """One question to one trust store."""
+
+    def __init__(
+        self, question: Question, trust: TrustStore, policies: PolicyInputs, revocation: RevocationMode
+    ) -> None:
+        self._question = question
+        self._trust = trust
+        self._policies = policies
+        self._revocation = revocation
+
+    def on(self, presented: PresentedChain, limits: Limits) -> VerifiedPath:
+        _check_size(presented, limits)
+        leaf = parse_certificate(presented.ders[0], 0)
+        if (pinned := self._trust.pinned.get(leaf.der)) is not None:
+            return self._pinned(*pinned)
+        pool, unreadable = _pool(presented)
+        search = Search(leaf, pool, self._trust, self._question, limits)
+        if is_faultless(leaf, Role.LEAF, self._question):
+            path = search.find(lambda path: self._holds(path, search))
+            if path is not None:
+                return self._proof(path.chain, path.anchor)
+        raise most_telling([*unreadable, *refusals(search, lambda path: self._objections(path, search))])
+
+    # A pinned leaf is its own anchor: trusted as it is, for its time and purpose.
+    def _pinned(self, anchor: TrustAnchor, leaf: ParsedCertificate) -> VerifiedPath:
+        found = list(faults(leaf, Role.PINNED_LEAF, self._question))
+        if found:
+            raise most_telling(found)
+        return self._proof((leaf,), anchor)
+
+    def _holds(self, path: Path, search: Search) -> bool:
+        return next(self._objections(path, search), None) is None
+
+    def _objections(self, path: Path, search: Search) -> Iterator[PathError]:
+        yield from length_faults(path.chain)
+        yield from constraint_faults(path.chain, self._question.profile, search.budget)
+        yield from policy_faults(path.chain, self._policies, search.budget)
+        yield from self._revoked(path)
+
+    # Whatever the revocation mode: what an issuing authority of our own has revoked stays revoked.
+    def _revoked(self, path: Path) -> Iterator[PathError]:
+        revocations = self._trust.revocations
+        if revocations is not None:
+            for certificate, (key, serial) in zip(path.chain, _links(path.chain), strict=False):
+                why = _reason_of(revocations, key, serial)
+                if why is not None:
+                    yield certificate.refused(
+                        Reason.REVOKED, f"expected a certificate that is not revoked, got one revoked as {why}", why=why
+                    )
+        if self._revocation is not RevocationMode.OFF:
+            yield path.chain[0].refused(Reason.REVOCATION_UNKNOWN, "expected a revocation list, got none")
+
+    def _proof(self, chain: Chain, anchor: TrustAnchor) -> VerifiedPath:
+        certificates = [each.certificate for each in chain if each.certificate is not None]
+        return proven(
+            certificates, anchor=anchor, links=_links(chain), not_after=min(each.not_after for each in chain),
+            purpose=self._question.purpose, profile=self._question.profile,
+        )  # fmt: skip
+
+
+# The store is somebody else's code: if it cannot answer, nobody may pass.
+def _reason_of(revocations: Revocations, key: bytes, serial: int) -> str | None:
+    try:
+        return revocations.reason_of(key, serial)
+    except Exception as error:
+        detail = f"expected an answer about revocation, got {type(error).__name__}"
+        raise PathError(Reason.STORE_UNAVAILABLE, None, detail) from error
+
+
+def _links(chain: Chain) -> list[tuple[bytes, int]]:
+    return [(chain[at + 1].key_id, chain[at].frame.serial) for at in range(len(chain) - 1)]
+
+
+def _pool(presented: PresentedChain) -> tuple[list[ParsedCertificate], list[PathError]]:
+    pool: list[ParsedCertificate] = []
+    unreadable: list[PathError] = []
+    known = {presented.ders[0]}
+    for position, data in enumerate(presented.ders):
+        if data in known:
+            continue
+        known.add(data)
+        try:
+            pool.append(parse_certificate(data, position))
+        except PathError as error:
+            unreadable.append(error)
+    return pool, unreadable
+
+
+def _check_size(presented: PresentedChain, limits: Limits) -> None:
+    if not all(isinstance(data, bytes) for data in presented.ders):
+        raise ConfigurationError("expected the presented certificates as bytes, got something else")
+    if len(presented.ders) > limits.certificates:
+        raise exceeded("presented certificates", limits.certificates, len(presented.ders))
+    size = sum(map(len, presented.ders))
+    if size > limits.octets:
+        raise exceeded("presented octets", limits.octets, size)
+
+
+def _moment(now: datetime) -> datetime:
+    if not isinstance(now, datetime) or now.utcoffset() is None:
+        raise ConfigurationError(f"expected the moment as a datetime with a time zone, got {now!r}")
+    # Certificates know whole seconds (RFC 5280, 4.1.2.5).
+    return now.astimezone(UTC).replace(microsecond=0)
+
+
+def _check_types(*arguments: object) -> None:
+    for argument, kind in zip(arguments, _ARGUMENTS, strict=True):
+        if not isinstance(argument, kind):
+            raise ConfigurationError(f"expected a {kind.__name__}, got {type(argument).__name__}")
+
+
+_Member = TypeVar("_Member", bound=StrEnum)
+
+
+def _member(kind: type[_Member], value: str) -> _Member:
+    try:
+        return kind(value)
+    except ValueError:
+        raise ConfigurationError(f"expected one of {[each.value for each in kind]}, got {value!r}") from None

@@ -1,0 +1,202 @@
+"""The registry of hostnames: what is kept, what is refused, and that nothing is half-written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.world import ACME, BACKENDS, UMBRELLA, certificates
+
+from mtlskit.core.certificates import to_der, to_pem
+from mtlskit.core.policy import AccessPolicy
+from mtlskit.core.rules import common_name
+from mtlskit.core.validation import Pinning, TrustAnchor
+from mtlskit.core.verdict import Allow
+from mtlskit.errors import CertificateError, ConfigurationError, Conflict, InvalidName, MTLSError, NotFound, StoreError
+from mtlskit.gate import Gate
+from mtlskit.stores import open_store
+from mtlskit.testing.certificates import SERVER_AUTH
+
+MADE = certificates()
+ANCHOR = MADE.acme.certificate
+USUAL: dict[str, Any] = {"trust": [ANCHOR], "server": MADE.servers[ACME]}
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
+    url = "memory://" if request.param == "memory" else f"sqlite:///{tmp_path}/state.db"
+    opened = open_store(url)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def gate(store: Any) -> Iterator[Gate]:
+    made = Gate(store)
+    yield made
+    made.close()
+
+
+def test_a_record_is_kept_whole(gate: Gate, store: Any) -> None:
+    gate.hostnames.add(
+        ACME,
+        trust=[TrustAnchor(ANCHOR, id="acme-2026")],
+        intermediates=[to_pem([MADE.acme.intermediate("Plant").certificate])],
+        server=MADE.servers[ACME],
+        policies=[AccessPolicy(decision="allow", include=[common_name("device-17")], name="one")],
+        client_auth="optional",
+        minimum_version="1.3",
+        resumption="tickets",
+        revocation="leaf",
+        metadata={"plan": "gold"},
+    )
+    again = Gate(store).hostnames.get(ACME)
+    assert (str(again.pattern), again.client_auth.value, again.minimum_version.value) == (ACME, "optional", "1.3")
+    assert (again.resumption.value, again.revocation.value, again.metadata) == ("tickets", "leaf", {"plan": "gold"})
+    assert [anchor.id for anchor in again.trust.anchors] == ["acme-2026"]
+    assert len(again.trust.intermediates) == 1
+    assert again.policies[0].name == "one"
+    assert again.server is not None
+    assert again.server.private_key_der() == MADE.servers[ACME].private_key_der()
+    assert again.version == 1
+
+
+def test_versions_grow_over_replacement_and_removal(gate: Gate) -> None:
+    versions = [gate.hostnames.add(ACME, **USUAL).version, gate.hostnames.replace(ACME, **USUAL).version]
+    gate.hostnames.remove(ACME)
+    versions.append(gate.hostnames.add(ACME, **USUAL).version)
+    assert versions == sorted(set(versions))
+
+
+def test_an_exact_record_stands_before_a_wildcard(gate: Gate) -> None:
+    wild = MADE.web.leaf("*", sans=["dns:*.acme.example"], usages=[SERVER_AUTH])
+    gate.hostnames.add("*.acme.example", trust=[MADE.umbrella.certificate], server=wild)
+    umbrella = MADE.clients["umbrella"].chain_pem()
+    assert isinstance(gate.explain(ACME, certificate=umbrella), Allow)
+    gate.hostnames.add(ACME, **USUAL)
+    assert gate.explain(ACME, certificate=umbrella).reason.value == "wrong_tenant_issuer"  # type: ignore[union-attr]
+    assert isinstance(gate.explain("shop.acme.example", certificate=umbrella), Allow)
+    gate.hostnames.remove(ACME)
+    assert isinstance(gate.explain(ACME, certificate=umbrella), Allow)
+
+
+def test_another_gate_on_the_same_store_sees_changes_at_once(gate: Gate, store: Any) -> None:
+    other = Gate(store)
+    assert other.explain(ACME).reason.value == "server_name_unknown"  # type: ignore[union-attr]
+    gate.hostnames.add(ACME, **USUAL)
+    assert isinstance(other.explain(ACME, certificate=MADE.clients["acme"].chain_pem()), Allow)
+
+
+def test_all_hostnames_are_listed(gate: Gate) -> None:
+    gate.hostnames.add(UMBRELLA, client_auth="none", server=MADE.servers[UMBRELLA])
+    gate.hostnames.add(ACME, **USUAL)
+    assert [str(hostname.pattern) for hostname in gate.hostnames] == [ACME, UMBRELLA]
+
+
+LEAF = MADE.clients["acme"]
+BAD: dict[str, tuple[dict[str, Any], type[MTLSError], str]] = {
+    "a server certificate without its key": (
+        {"server": MADE.servers[ACME].certificate}, ConfigurationError, "with its key .* got Certificate"),
+    "a server certificate of another name": (
+        {"server": MADE.servers[UMBRELLA]}, ConfigurationError, "server certificate for 'pay.acme.example'"),
+    "a leaf as anchor": ({"trust": [LEAF.certificate]}, ConfigurationError, "trust anchor, got the end-entity"),
+    "a leaf as anchor in DER": ({"trust": [to_der(LEAF.certificate)]}, ConfigurationError, "got the end-entity"),
+    "a private key in the anchor's PEM": ({"trust": [LEAF.to_pem()]}, CertificateError, "holds a private key"),
+    "two anchors in one text": (
+        {"trust": [to_pem([ANCHOR, ANCHOR])]}, CertificateError, "trust anchor, got 2 certificates"),
+    "no PEM": ({"trust": [b"nothing"]}, CertificateError, "trust anchor"),
+    "an anchor that is no sequence": ({"trust": ANCHOR}, ConfigurationError, "a sequence of trust anchors"),
+    "a path for an anchor": ({"trust": "acme.pem"}, ConfigurationError, "a sequence of trust anchors"),
+    "no anchors": ({"trust": []}, ConfigurationError, "trust anchors for 'pay.acme.example'"),
+    "anchors for nobody": ({"client_auth": "none"}, ConfigurationError, "neither trust anchors nor policies"),
+    "a leaf as intermediate": ({"intermediates": [LEAF.certificate]}, ConfigurationError, "an intermediate, got"),
+    "an unknown client_auth": ({"client_auth": "maybe"}, ConfigurationError, r"client_auth to be one of .* got 'maybe'"),
+    "an unknown enforcement": ({"enforce": "never"}, ConfigurationError, "enforce to be one of"),
+    "an unknown version": ({"minimum_version": "1.1"}, ConfigurationError, "minimum_version to be one of"),
+    "an unknown resumption": ({"resumption": True}, ConfigurationError, "resumption to be one of"),
+    "an unknown revocation": ({"revocation": "soft"}, ConfigurationError, "revocation to be one of"),
+    "a policy as JSON": ({"policies": [{"decision": "allow"}]}, ConfigurationError, "access policies, got dict"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BAD)
+@pytest.mark.parametrize("verb", ["add", "replace"])
+def test_bad_input_is_one_clear_error_and_nothing_is_written(gate: Gate, case: str, verb: str) -> None:
+    settings, kind, told = BAD[case]
+    change: Callable[..., Any] = getattr(gate.hostnames, verb)
+    if verb == "replace":
+        gate.hostnames.add(ACME, **USUAL)
+    before = [(str(each.pattern), each.version) for each in gate.hostnames]
+    with pytest.raises(kind, match=told) as caught:
+        change(ACME, **{**USUAL, **settings})
+    assert "PRIVATE" not in str(caught.value)
+    assert [(str(each.pattern), each.version) for each in gate.hostnames] == before
+
+
+@pytest.mark.parametrize(
+    "pattern", ["", "1.2.3.4", "[::1]", "a..b", "*", "*.example", f"{ACME}:443", "http://a.example", None]
+)
+def test_an_unknown_form_of_hostname_is_refused(gate: Gate, pattern: Any) -> None:
+    for change in (gate.hostnames.add, gate.hostnames.replace):
+        with pytest.raises(InvalidName):
+            change(pattern, **USUAL)
+    with pytest.raises(InvalidName):
+        gate.hostnames.remove(pattern)
+
+
+def test_what_is_there_or_is_not_is_said(gate: Gate) -> None:
+    for change in (gate.hostnames.get, gate.hostnames.remove, lambda name: gate.hostnames.replace(name, **USUAL)):
+        with pytest.raises(NotFound, match=ACME):
+            change(ACME)
+    gate.hostnames.add(ACME, **USUAL)
+    with pytest.raises(Conflict):
+        gate.hostnames.add(ACME.upper(), **USUAL)
+    with pytest.raises(ConfigurationError, match="settings of a hostname, got .'polices'"):
+        gate.hostnames.replace(ACME, **USUAL, polices=[])
+
+
+def test_a_pinned_leaf_may_be_an_anchor_if_it_says_so(gate: Gate) -> None:
+    gate.hostnames.add(ACME, trust=[TrustAnchor(LEAF.certificate, pinned=Pinning.PINNED)], server=MADE.servers[ACME])
+    assert isinstance(gate.explain(ACME, certificate=LEAF.chain_pem()), Allow)
+    other = MADE.acme.leaf("device-99").chain_pem()
+    assert not isinstance(gate.explain(ACME, certificate=other), Allow)
+
+
+def test_a_record_that_cannot_be_read_denies(gate: Gate, store: Any) -> None:
+    gate.hostnames.add(ACME, **USUAL)
+    with store.transaction() as transaction:
+        transaction.replace("hostname", "", ACME, b'{"format": 1}')
+        transaction.touch(f"hostname:{ACME}")
+    with pytest.raises(StoreError, match="readable record"):
+        gate.hostnames.get(ACME)
+    assert gate.explain(ACME).reason.value == "store_unavailable"  # type: ignore[union-attr]
+
+
+@pytest.mark.invariant(11)
+def test_i11_a_servers_key_is_not_in_the_database(tmp_path: Path) -> None:
+    store = open_store(f"sqlite:///{tmp_path}/state.db")
+    try:
+        Gate(store).hostnames.add(ACME, **USUAL)
+        written = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+        scalar = MADE.servers[ACME].private_key.private_numbers().private_value  # type: ignore[union-attr]
+        assert to_der(MADE.servers[ACME].certificate)[:20] not in written, "records hold base64"
+        for secret in (scalar.to_bytes(32, "big"), MADE.servers[ACME].private_key_der()):
+            import base64
+
+            assert secret not in written
+            assert base64.b64encode(secret)[4:-4] not in written
+    finally:
+        store.close()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_memory_is_bounded_by_most_hostnames(backend: str, store: Any) -> None:
+    gate = Gate(store, backend=backend, most_hostnames=3)
+    chain = MADE.web.leaf("*", sans=["dns:*.many.example"], usages=[SERVER_AUTH])
+    gate.hostnames.add("*.many.example", client_auth="none", server=chain)
+    for number in range(10):
+        assert isinstance(gate.explain(f"h{number}.many.example"), Allow)
+    assert len(gate._snapshot._resolved) == 3
+    assert len(gate._snapshot._entries) == 1
