@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from support.world import World, world
 
 from mtlskit.gate.asgi import client_identity
 from mtlskit.gate.servers import uvicorn as adapter
+from support.world import World, world
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 import websockets
-from adapters.conftest import Listener, app, listening, request
-from support.world import ACME, BACKENDS, PUBLIC, UMBRELLA, VERSIONS, certificates, world
 
+from adapters.conftest import Listener, app, listening, request
 from mtlskit.errors import ConfigurationError
 from mtlskit.gate.servers import uvicorn as adapter
 from mtlskit.testing.certificates import Authority
+from support.world import ACME, BACKENDS, PUBLIC, UMBRELLA, VERSIONS, certificates, world
 
 every_version = pytest.mark.parametrize("version", VERSIONS, ids=lambda version: version.name)
 every_client = pytest.mark.parametrize("client", BACKENDS, ids=lambda client: f"{client}-client")

@@ -10,7 +10,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from support.world import ACME, BACKENDS, VERSIONS, certificates
 
 from mtlskit.backends import get_backend
 from mtlskit.backends.reasons import reason_of
@@ -21,6 +20,7 @@ from mtlskit.errors import ConfigurationError
 from mtlskit.ports import ClientConfiguration, ServerConfiguration, Verification
 from mtlskit.testing.certificates import SERVER_AUTH, Authority
 from mtlskit.testing.handshake import Wire
+from support.world import ACME, BACKENDS, VERSIONS, certificates
 
 PAIRS = list(itertools.product(BACKENDS, BACKENDS, VERSIONS))
 EVERY_PAIR = pytest.mark.parametrize(

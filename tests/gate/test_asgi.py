@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.world import ACME, PUBLIC, UMBRELLA, World, certificates, world
 
 from mtlskit.core.evidence import PeerEvidence
 from mtlskit.errors import ConfigurationError
 from mtlskit.gate.asgi import MTLSMiddleware, client_identity
 from mtlskit.gate.connection import SCOPE_KEY, Connection
 from mtlskit.gate.forwarded import is_forwarded_certificate
+from support.world import ACME, PUBLIC, UMBRELLA, World, certificates, world
 
 
 class Peer:

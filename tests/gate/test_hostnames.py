@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.world import ACME, BACKENDS, UMBRELLA, certificates
 
 from mtlskit.core.certificates import to_der, to_pem
 from mtlskit.core.policy import AccessPolicy
@@ -18,6 +17,7 @@ from mtlskit.errors import CertificateError, ConfigurationError, Conflict, Inval
 from mtlskit.gate import Gate
 from mtlskit.stores import open_store
 from mtlskit.testing.certificates import SERVER_AUTH
+from support.world import ACME, BACKENDS, UMBRELLA, certificates
 
 MADE = certificates()
 ANCHOR = MADE.acme.certificate

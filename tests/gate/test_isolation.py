@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from support.world import ACME, BACKENDS, PUBLIC, UMBRELLA, VERSIONS, World, certificates, world
 
 from mtlskit.authority import RevokedSerials
 from mtlskit.core.evidence import PeerEvidence, Source
@@ -17,6 +16,7 @@ from mtlskit.core.verdict import Allow, Deny
 from mtlskit.errors import ConfigurationError, Unavailable
 from mtlskit.testing.certificates import Authority, new_key
 from mtlskit.testing.handshake import Wire
+from support.world import ACME, BACKENDS, PUBLIC, UMBRELLA, VERSIONS, World, certificates, world
 
 TICKETS = {"resumption": "tickets"}
 every_version = pytest.mark.parametrize("version", VERSIONS, ids=lambda version: version.name)

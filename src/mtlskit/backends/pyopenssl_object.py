@@ -118,10 +118,7 @@ class PyOpenSSLObject:
         leaf = self.connection.get_peer_certificate(as_cryptography=True)
         if leaf is None:
             return None
-        rest = self.connection.get_peer_cert_chain(as_cryptography=True) or []
-        if rest and rest[0] == leaf:  # a client sees the leaf in the chain, a server does not
-            rest = rest[1:]
-        return PresentedChain.from_certificates(leaf, *rest)
+        return _presented_chain(leaf, self.connection.get_peer_cert_chain(as_cryptography=True) or [])
 
     # The interface of `ssl.SSLObject`.
 
@@ -294,6 +291,11 @@ class PyOpenSSLObject:
         if self._rejected_code:
             return _verification_error(self._rejected_code)
         return _ssl_error(error)
+
+
+def _presented_chain(leaf: x509.Certificate, chain: list[x509.Certificate]) -> PresentedChain:
+    # A client finds the leaf in the chain, a server does not.
+    return PresentedChain.from_certificates(leaf, *(chain[1:] if chain and chain[0] == leaf else chain))
 
 
 def _want_read() -> ssl.SSLWantReadError:
