@@ -172,6 +172,21 @@ def test_a_wrong_client_is_refused_with_its_reason_and_gets_an_alert(
     assert "ALERT" in (seen.reason or ""), seen
 
 
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_rejected_certificate_refuses_even_if_the_callback_let_it_pass(
+    version: ssl.TLSVersion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forgetful(connection: Any, _certificate: Any, code: int, _depth: int, ok: int) -> bool:
+        if not ok:
+            connection.get_app_data().note_rejected(code)
+        return True
+
+    monkeypatch.setattr("mtlskit.backends.pyopenssl._note_rejected", forgetful)
+    stranger = certificates().clients["stranger"]
+    wire = Wire.between(client_context("ssl", version, stranger), server_context("pyopenssl"), ACME).handshake()
+    assert isinstance(wire.server_error, ssl.SSLCertVerificationError)
+
+
 @EVERY_PAIR
 def test_a_client_refuses_a_server_of_another_name(server: str, client: str, version: ssl.TLSVersion) -> None:
     wire = Wire.between(client_context(client, version, None), server_context(server), "pay.other.example").handshake()

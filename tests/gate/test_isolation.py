@@ -207,7 +207,7 @@ def test_i4_an_exception_anywhere_denies(saas: World, monkeypatch: pytest.Monkey
             assert denied(saas.verdict(wire, ACME), "internal_error"), name
     with monkeypatch.context() as patch:
         patch.setattr(RevokedSerials, "reason_of", broken)
-        assert denied(saas.verdict(wire, ACME), "internal_error")
+        assert denied(saas.verdict(wire, ACME), "store_unavailable")
     with monkeypatch.context() as patch:
         patch.setattr(saas.gate, "_entry", broken)
         assert denied(saas.verdict(wire, ACME), "internal_error")

@@ -18,7 +18,7 @@ from mtlskit.core.names import Hostname
 from mtlskit.core.policy import Effect, PolicyOutcome
 from mtlskit.core.reasons import Reason
 from mtlskit.core.validation import Limits, Purpose, VerifiedPath, verify_path
-from mtlskit.errors import InvalidName, PathError
+from mtlskit.errors import InvalidName, PathError, StoreError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +92,8 @@ def decide(
         )
     except PathError as error:
         return Deny(reason=error.reason, detail=error.detail)
+    except StoreError as error:
+        return Deny(reason=Reason.STORE_UNAVAILABLE, detail=str(error))
     except Exception as error:  # noqa: BLE001 - whatever fails in here denies (I4)
         return Deny(reason=Reason.INTERNAL_ERROR, detail=type(error).__name__)
 
@@ -108,9 +110,13 @@ def _misnamed(hostname: CustomHostname | None, evidence: PeerEvidence, authority
     server_name = _parsed(evidence.server_name)
     if server_name is None or hostname is None or not hostname.pattern.matches(server_name):
         return Deny(reason=Reason.SERVER_NAME_UNKNOWN)
-    if authority is None or _parsed(authority) != server_name:
+    if authority is None or not _is_same(authority, server_name):
         return Deny(reason=Reason.AUTHORITY_MISMATCH)
     return None
+
+
+def _is_same(authority: str, server_name: Hostname) -> bool:
+    return authority == server_name.name or _parsed(authority) == server_name
 
 
 def _parsed(name: str) -> Hostname | None:

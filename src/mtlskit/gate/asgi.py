@@ -59,8 +59,11 @@ class MTLSMiddleware:
             await self._refuse(scope, send, connection.evidence, verdict)
             return
         _put_in_place(scope, connection, verdict)
-        with self._live.watch(connection, authority):
+        end = self._live.begin(connection, authority)
+        try:
             await self.app(scope, receive, send)
+        finally:
+            end()
 
     async def _refuse(self, scope: Scope, send: Send, evidence: PeerEvidence, verdict: Deny) -> None:
         event = self.gate.report(evidence, verdict)

@@ -73,12 +73,14 @@ class Gate:
         """
         try:
             self.refresh()
-            entry = self._entry(evidence.server_name)
+            return self._decided(self._entry(evidence.server_name), evidence, authority)
         except MTLSError as error:
             return Deny(reason=Reason.STORE_UNAVAILABLE, detail=str(error))
         except Exception:  # a gate that fails denies (I4)
-            _LOGGER.exception("a hostname could not be looked up")
+            _LOGGER.exception("a request could not be judged")
             return Deny(reason=Reason.INTERNAL_ERROR)
+
+    def _decided(self, entry: Entry | None, evidence: PeerEvidence, authority: str | None) -> Allow | Deny:
         if entry is None:
             return decide(None, evidence, authority, now=_now())
         verdict = decide(entry.hostname, evidence, authority, now=_now(), verify=entry.verify)

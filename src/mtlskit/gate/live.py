@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import weakref
-from collections.abc import Iterator, MutableMapping
-from contextlib import contextmanager
+from collections.abc import Callable, MutableMapping
+from functools import partial
 
 from mtlskit.core.verdict import Deny
 from mtlskit.gate.connection import Connection
@@ -28,19 +28,13 @@ class LiveRequests:
         self._gate = gate
         self._watches: MutableMapping[asyncio.AbstractEventLoop, _Watch] = weakref.WeakKeyDictionary()
 
-    @contextmanager
-    def watch(self, connection: Connection, authority: str | None) -> Iterator[None]:
-        """Watches a request while the block runs."""
+    def begin(self, connection: Connection, authority: str | None) -> Callable[[], None]:
+        """Watches a request from now on, until the function that this gives is called."""
         loop = asyncio.get_running_loop()
         watch = self._watches.get(loop)
         if watch is None:
             watch = self._watches[loop] = _Watch(self._gate, loop)
-        key = object()
-        watch.add(key, connection, authority)
-        try:
-            yield
-        finally:
-            watch.discard(key)
+        return watch.add(connection, authority)
 
 
 class _Watch:
@@ -52,14 +46,13 @@ class _Watch:
         self._seen = gate.changes
         self._next_expiry = loop.time() + _EXPIRY_SECONDS
 
-    def add(self, key: object, connection: Connection, authority: str | None) -> None:
+    def add(self, connection: Connection, authority: str | None) -> Callable[[], None]:
+        key = object()
         self._running[key] = (connection, authority)
         if self._timer is None:
             self._seen = self._gate.changes
             self._timer = self._loop.call_later(_LOOK_SECONDS, self._look)
-
-    def discard(self, key: object) -> None:
-        del self._running[key]
+        return partial(self._running.__delitem__, key)
 
     def _look(self) -> None:
         self._timer = None

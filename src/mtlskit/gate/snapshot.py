@@ -94,7 +94,10 @@ class Entry:
         return client
 
     def _is_revoked(self, client: VerifiedClient) -> bool:
-        return any(self._revocations.reason_of(*link) is not None for link in client.path.links)
+        for issuer_key, serial in client.path.links:  # a loop: this runs on every request
+            if self._revocations.reason_of(issuer_key, serial) is not None:
+                return True
+        return False
 
 
 class Snapshot:
@@ -106,13 +109,13 @@ class Snapshot:
         self._find = find
         self._revocations = revocations
         self._entries: Bounded[str, Entry] = Bounded(most_hostnames)
-        self._resolved: Bounded[Hostname, Entry] = Bounded(most_hostnames)
+        self._resolved: Bounded[str, Entry] = Bounded(most_hostnames)
         self._lock = threading.Lock()
         self._generation = 0
 
     def entry(self, name: Hostname) -> Entry | None:
         """The entry that covers `name`; None if there is no such hostname. Raises what the store raises."""
-        return self._resolved.get(name) or self._load(name)
+        return self._resolved.get(name.name) or self._load(name)
 
     def _load(self, name: Hostname) -> Entry | None:
         generation = self._generation
@@ -128,7 +131,7 @@ class Snapshot:
             if entry is None or entry.hostname.version != hostname.version:
                 entry = Entry(hostname, self._revocations)
                 self._entries.put(pattern, entry)
-            self._resolved.put(name, entry)
+            self._resolved.put(name.name, entry)
             return entry
 
     def forget(self, pattern: str) -> None:
