@@ -301,12 +301,13 @@ def test_i5_a_certificate_that_expires_ends_a_session_that_is_rolled(
     backend: str, version: ssl.TLSVersion, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """OpenSSL looks at the dates in full handshakes only; the gate on every request."""
+    short = certificates().acme.leaf("device", not_after=datetime.now(UTC) + timedelta(minutes=2))
     with world(backend, **TICKETS) as saas:
-        context = saas.client("acme", version=version)
+        context = saas.client_with(short, version=version)
         wire = saas.connect(context, ACME)
         assert isinstance(saas.verdict(wire, ACME), Allow)
         session = session_of(wire)
-        later = datetime.now(UTC) + timedelta(days=31)
+        later = datetime.now(UTC) + timedelta(minutes=3)  # sooner than a remembered path is forgotten anyway
         monkeypatch.setattr("mtlskit.gate.gate._now", lambda: later)
         assert denied(saas.verdict(wire, ACME), "expired")
         again = saas.connect(context, ACME, session=session)
