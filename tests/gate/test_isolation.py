@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import ssl
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,6 +15,7 @@ from mtlskit.core.evidence import PeerEvidence, Source
 from mtlskit.core.reasons import Reason
 from mtlskit.core.verdict import Allow, Deny
 from mtlskit.errors import ConfigurationError, Unavailable
+from mtlskit.gate.connection import Connection
 from mtlskit.testing.certificates import Authority, new_key
 from mtlskit.testing.handshake import Wire
 from support.world import ACME, BACKENDS, PUBLIC, UMBRELLA, VERSIONS, World, certificates, world
@@ -184,6 +186,51 @@ def test_i3_a_store_that_fails_refuses(saas: World, monkeypatch: pytest.MonkeyPa
     assert denied(saas.gate.decide(evidence, ACME), "store_unavailable")
     assert saas.connect(saas.client("acme"), ACME).refused_at == "server"
     assert saas.reasons == ["store_unavailable"]
+
+
+@pytest.mark.invariant(3)
+def test_i3_a_store_that_has_not_answered_for_five_seconds_refuses(
+    saas: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is remembered could be served for ever; but a revocation by another process would be missed."""
+    connection = Connection(saas.connect(saas.client("acme"), ACME).server, lambda: None)
+    moment = [time.monotonic()]
+
+    def gone() -> None:
+        raise Unavailable("expected a store that answers, got none")
+
+    monkeypatch.setattr("mtlskit.gate.gate.time.monotonic", lambda: moment[0])
+    assert isinstance(saas.gate.decide_on(connection, ACME), Allow)
+    with monkeypatch.context() as patch:
+        patch.setattr(saas.store, "poll", gone)
+        moment[0] += 3
+        assert isinstance(saas.gate.decide_on(connection, ACME), Allow)
+        for _ in range(3):
+            moment[0] += 3
+            assert denied(saas.gate.decide_on(connection, ACME), "store_unavailable")
+            assert denied(saas.gate.decide_on(connection, ACME), "store_unavailable")
+        assert saas.connect(saas.client("acme"), ACME).refused_at == "server"
+    moment[0] += 1.1
+    assert isinstance(saas.gate.decide_on(connection, ACME), Allow)
+
+
+@pytest.mark.invariant(1)
+def test_i1_what_was_allowed_on_a_connection_is_asked_again_after_a_change(
+    saas: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = Connection(saas.connect(saas.client("acme"), ACME).server, lambda: None)
+    first = saas.gate.decide_on(connection, ACME)
+    assert isinstance(first, Allow)
+    assert saas.gate.decide_on(connection, ACME) is first
+    assert denied(saas.gate.decide_on(connection, UMBRELLA), "authority_mismatch")
+    assert saas.gate.decide_on(connection, ACME) is first
+    later = time.time() + 61
+    with monkeypatch.context() as patch:
+        patch.setattr("mtlskit.gate.gate.time.time", lambda: later)
+        assert saas.gate.decide_on(connection, ACME) is not first
+    made = certificates()
+    saas.gate.hostnames.replace(ACME, trust=[made.umbrella.certificate], server=made.servers[ACME])
+    assert denied(saas.gate.decide_on(connection, ACME), "unknown_issuer")
 
 
 @pytest.mark.invariant(4)

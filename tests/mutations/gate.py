@@ -25,6 +25,27 @@ MUTATIONS = [
         "I1: the anchors of now decide",
     ),
     Mutation(
+        "gate/gate.py",
+        "and allowed.changes == self._changes",
+        "",
+        f"{_ISOLATION} -k i1",
+        "I1: what was allowed is asked again after a change",
+    ),
+    Mutation(
+        "gate/gate.py",
+        "and allowed.authority == authority",
+        "",
+        f"{_ISOLATION} -k i1",
+        "I2: what was allowed was allowed for one authority",
+    ),
+    Mutation(
+        "gate/gate.py",
+        "if not self._is_current:",
+        "if False:",
+        f"{_ISOLATION} -k i3",
+        "I3: a store that does not answer refuses",
+    ),
+    Mutation(
         "core/verdict.py",
         "if authority is None or not _is_same(authority, server_name):",
         "if authority is None:",
@@ -216,8 +237,8 @@ MUTATIONS = [
     ),
     Mutation(
         "backends/pyopenssl_object.py",
-        "return _presented_chain(leaf, self.connection.get_peer_cert_chain(as_cryptography=True) or [])",
-        "return PresentedChain.from_certificates(leaf)",
+        "return _presented_chain(_der(leaf), list(map(_der, self.connection.get_peer_cert_chain() or ())))",
+        "return _presented_chain(_der(leaf), [])",
         f"{_BACKENDS} -k i13",
         "I13: both backends see the whole chain",
     ),

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from cryptography import x509
-from OpenSSL import SSL
+from OpenSSL import SSL, crypto
 
 from mtlskit.backends.reasons import HOSTNAME_MISMATCH, tls_error
 from mtlskit.core.certificates import PresentedChain, read_sans, to_der
@@ -115,10 +115,10 @@ class PyOpenSSLObject:
         return self._presented() or self._rejected_chain
 
     def _presented(self) -> PresentedChain | None:
-        leaf = self.connection.get_peer_certificate(as_cryptography=True)
+        leaf = self.connection.get_peer_certificate()
         if leaf is None:
             return None
-        return _presented_chain(leaf, self.connection.get_peer_cert_chain(as_cryptography=True) or [])
+        return _presented_chain(_der(leaf), list(map(_der, self.connection.get_peer_cert_chain() or ())))
 
     # The interface of `ssl.SSLObject`.
 
@@ -222,10 +222,10 @@ class PyOpenSSLObject:
 
     def getpeercert(self, binary_form: bool = False) -> Any:
         """As `ssl.SSLObject.getpeercert`: DER, or the short dictionary of the standard library."""
-        certificate = self.connection.get_peer_certificate(as_cryptography=True)
+        certificate = self.connection.get_peer_certificate()
         if certificate is None:
             return None
-        return to_der(certificate) if binary_form else _described(certificate)
+        return _der(certificate) if binary_form else _described(certificate.to_cryptography())
 
     def get_unverified_chain(self) -> list[bytes]:
         """The presented chain in DER, leaf first."""
@@ -293,9 +293,13 @@ class PyOpenSSLObject:
         return _ssl_error(error)
 
 
-def _presented_chain(leaf: x509.Certificate, chain: list[x509.Certificate]) -> PresentedChain:
+def _presented_chain(leaf: bytes, chain: list[bytes]) -> PresentedChain:
     # A client finds the leaf in the chain, a server does not.
-    return PresentedChain.from_certificates(leaf, *(chain[1:] if chain and chain[0] == leaf else chain))
+    return PresentedChain.from_der(leaf, *(chain[1:] if chain[:1] == [leaf] else chain))
+
+
+def _der(certificate: crypto.X509) -> bytes:
+    return crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate)
 
 
 def _want_read() -> ssl.SSLWantReadError:

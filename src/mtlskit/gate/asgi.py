@@ -7,12 +7,13 @@ client can write; without it every request is refused.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, MutableMapping
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
-from mtlskit.core.certificates import ClientIdentity
+from mtlskit.core.certificates import ClientIdentity, PresentedChain
 from mtlskit.core.evidence import PeerEvidence
 from mtlskit.core.reasons import Reason
 from mtlskit.core.verdict import Allow, Deny
@@ -54,7 +55,7 @@ class MTLSMiddleware:
             await self._refuse(scope, send, _NO_EVIDENCE, Deny(reason=Reason.UNTRUSTED_SOURCE, detail=_HOW))
             return
         authority = _strip_and_find_authority(scope)
-        verdict = self.gate.decide(connection.evidence, authority)
+        verdict = self.gate.decide_on(connection, authority)
         if isinstance(verdict, Deny):
             await self._refuse(scope, send, connection.evidence, verdict)
             return
@@ -112,22 +113,25 @@ def _put_in_place(scope: Scope, connection: Connection, verdict: Allow) -> None:
     scope[_IDENTITY_KEY] = verdict.identity
     tls = connection.tls_scope
     if tls is None:
-        tls = connection.tls_scope = _tls_extension(connection)
+        tls = connection.tls_scope = _tls_extension(connection.evidence.presented, connection.evidence.tls_version)
     # A verdict without an identity shows the app no certificate: nobody has verified it.
     shown = tls if verdict.identity is not None else {**tls, "client_cert_chain": (), "client_cert_name": None}
     scope["extensions"] = {**(scope.get("extensions") or {}), "tls": dict(shown)}
 
 
-def _tls_extension(connection: Connection) -> dict[str, Any]:
-    """The ASGI TLS extension 0.2. `server_cert` and `cipher_suite` are not known on every backend: None."""
-    evidence = connection.evidence
-    certificates = evidence.presented.certificates() if evidence.presented else ()
+@lru_cache(maxsize=256)
+def _tls_extension(presented: PresentedChain | None, tls_version: str | None) -> dict[str, Any]:
+    """The ASGI TLS extension 0.2. `server_cert` and `cipher_suite` are not known on every backend: None.
+
+    Remembered, since devices come back; nobody changes what is remembered: each scope gets a copy.
+    """
+    certificates = presented.certificates() if presented else ()
     return {
         "server_cert": None,
         "client_cert_chain": tuple(map(_pem, certificates)),
         "client_cert_name": certificates[0].subject.rfc4514_string() if certificates else None,
         "client_cert_error": None,
-        "tls_version": _TLS_VERSIONS.get(evidence.tls_version or ""),
+        "tls_version": _TLS_VERSIONS.get(tls_version or ""),
         "cipher_suite": None,
     }
 

@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from mtlskit.core.evidence import PeerEvidence
+from mtlskit.core.verdict import Allow
 
 SCOPE_KEY = "mtlskit.connection"
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """What was allowed on a connection, the gate's state that it was allowed in, and until when (POSIX time)."""
+
+    verdict: Allow
+    authority: str | None
+    changes: int
+    until: float
 
 
 class Connection:
     """The evidence of one TLS connection, and the way to end it. A server adapter makes one per connection."""
 
-    __slots__ = ("close", "evidence", "tls", "tls_scope")
+    __slots__ = ("allowed", "close", "evidence", "tls", "tls_scope")
 
     def __init__(self, tls: Any, close: Callable[[], None]) -> None:
         self.tls = tls
         self.evidence: PeerEvidence = tls.evidence()
         self.close = close
+        self.allowed: Allowed | None = None  # kept by the gate
         self.tls_scope: dict[str, Any] | None = None  # kept by the middleware for the next request

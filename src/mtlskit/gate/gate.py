@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import ssl
+import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -18,7 +19,16 @@ from mtlskit.core.evidence import PeerEvidence
 from mtlskit.core.names import Hostname
 from mtlskit.core.reasons import Reason
 from mtlskit.core.verdict import Allow, Deny, decide, verify_client
-from mtlskit.errors import CertificateError, ConfigurationError, HandshakeError, InvalidName, MTLSError, PathError
+from mtlskit.errors import (
+    CertificateError,
+    ConfigurationError,
+    HandshakeError,
+    InvalidName,
+    MTLSError,
+    PathError,
+    Unavailable,
+)
+from mtlskit.gate.connection import Allowed, Connection
 from mtlskit.gate.events import Events, Refused, Stage, Subscriber, refused
 from mtlskit.gate.hostnames import TOPIC, Hostnames
 from mtlskit.gate.snapshot import Entry, Snapshot
@@ -26,6 +36,8 @@ from mtlskit.ports import EVERYTHING, Backend, ServerConfiguration, Store, Verif
 
 _LOGGER = logging.getLogger("mtlskit.gate")
 _POLL_SECONDS = 1.0
+_STALE_SECONDS = 5.0
+_LONGEST_MEMORY_SECONDS = 60.0
 _MOST_NEIGHBOURS = 4  # candidates looked at to tell a neighbour's client from a stranger; each costs a verification
 
 
@@ -46,6 +58,9 @@ class Gate:
         self._snapshot = Snapshot(self.hostnames.find, self._revocations, most_hostnames=most_hostnames)
         self._changes = 0
         self._next_poll = 0.0
+        self._polled = time.monotonic()
+        self._is_current = True
+        self._poll_lock = threading.Lock()
         self._unsubscribe = store.subscribe(self._changed)
 
     @property
@@ -80,6 +95,34 @@ class Gate:
             _LOGGER.exception("a request could not be judged")
             return Deny(reason=Reason.INTERNAL_ERROR)
 
+    def decide_on(self, connection: Connection, authority: str | None) -> Allow | Deny:
+        """As `decide`, for one of many requests on a connection.
+
+        What was allowed is allowed again at once while no change has been committed and no certificate has expired
+        since: the verdict is a function of nothing else. What was denied is looked at anew.
+        """
+        allowed = connection.allowed
+        if (
+            allowed is not None
+            and self._is_fresh()
+            and allowed.changes == self._changes
+            and allowed.authority == authority
+            and allowed.until > time.time()
+        ):
+            return allowed.verdict
+        changes = self._changes  # read before the verdict: a change meanwhile makes it stale
+        verdict = self.decide(connection.evidence, authority)
+        if isinstance(verdict, Allow):
+            connection.allowed = Allowed(verdict, authority, changes, _until(verdict))
+        return verdict
+
+    def _is_fresh(self) -> bool:
+        try:
+            self.refresh()
+        except Unavailable:
+            return False
+        return True
+
     def _decided(self, entry: Entry | None, evidence: PeerEvidence, authority: str | None) -> Allow | Deny:
         if entry is None:
             return decide(None, evidence, authority, now=_now())
@@ -107,11 +150,27 @@ class Gate:
         return event
 
     def refresh(self) -> None:
-        """Looks, at most once a second, for what other processes changed in the store."""
-        moment = time.monotonic()
-        if moment >= self._next_poll:
-            self._next_poll = moment + _POLL_SECONDS
+        """Looks, at most once a second, for what other processes changed in the store.
+
+        Raises Unavailable when the store has not answered for five seconds: a revocation may have been missed (I6).
+        """
+        if time.monotonic() >= self._next_poll:
+            with self._poll_lock:
+                if time.monotonic() >= self._next_poll:
+                    self._poll()
+        if not self._is_current:
+            raise Unavailable(f"expected a store that answers within {_STALE_SECONDS:.0f} s, got none")
+
+    def _poll(self) -> None:
+        try:
             self.store.poll()
+        except Exception:
+            _LOGGER.exception("the store could not be asked for changes")
+            self._is_current = time.monotonic() - self._polled < _STALE_SECONDS
+        else:
+            self._polled = time.monotonic()
+            self._is_current = True
+        self._next_poll = time.monotonic() + _POLL_SECONDS
 
     # The router's questions.
 
@@ -221,6 +280,11 @@ def _is_good_for(hostname: CustomHostname, presented: PresentedChain) -> bool:
     except (PathError, CertificateError):
         return False
     return True
+
+
+def _until(verdict: Allow) -> float:
+    longest = time.time() + _LONGEST_MEMORY_SECONDS
+    return longest if verdict.path is None else min(longest, verdict.path.not_after.timestamp())
 
 
 def _now() -> datetime:
