@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from mtlskit.authority import CertificateAuthority
 from mtlskit.core.certificates import to_der, to_pem
+from mtlskit.core.evidence import PeerEvidence
 from mtlskit.core.policy import AccessPolicy
 from mtlskit.core.rules import common_name
 from mtlskit.core.validation import Pinning, TrustAnchor
 from mtlskit.core.verdict import Allow
 from mtlskit.errors import CertificateError, ConfigurationError, Conflict, InvalidName, MTLSError, NotFound, StoreError
 from mtlskit.gate import Gate
+from mtlskit.gate.connection import Connection
 from mtlskit.stores import open_store
 from mtlskit.testing.certificates import SERVER_AUTH
 from support.world import ACME, BACKENDS, UMBRELLA, certificates
@@ -200,3 +204,38 @@ def test_memory_is_bounded_by_most_hostnames(backend: str, store: Any) -> None:
         assert isinstance(gate.explain(f"h{number}.many.example"), Allow)
     assert len(gate._snapshot._resolved) == 3
     assert len(gate._snapshot._entries) == 1
+
+
+def test_what_another_process_revokes_or_removes_is_denied_within_a_second(tmp_path: Path) -> None:
+    """I6 across processes, here two stores on one database: nothing but the file tells the gate."""
+    url = f"sqlite:///{tmp_path}/state.db"
+    ours, theirs = open_store(url), open_store(url)
+    try:
+        authority = CertificateAuthority.create("Acme devices", store=theirs)
+        device, other = authority.issue_client("device-17"), authority.issue_client("device-18")
+        gate = Gate(ours)
+        gate.hostnames.add(ACME, trust=[authority.certificate], server=MADE.servers[ACME])
+        connections = [Connection(Evidence(chain), lambda: None) for chain in (device, other)]
+        for connection in connections:
+            assert isinstance(gate.decide_on(connection, ACME), Allow)
+        authority.revoke(device.serial_number, reason="key_compromise")
+        time.sleep(1.05)
+        revoked, untouched = (gate.decide_on(connection, ACME) for connection in connections)
+        assert revoked.reason.value == "revoked"  # type: ignore[union-attr]
+        assert isinstance(untouched, Allow)
+        Gate(theirs).hostnames.remove(ACME)
+        time.sleep(1.05)
+        assert gate.decide_on(connections[1], ACME).reason.value == "server_name_unknown"  # type: ignore[union-attr]
+    finally:
+        ours.close()
+        theirs.close()
+
+
+class Evidence:
+    """Stands for a TLS object."""
+
+    def __init__(self, chain: Any) -> None:
+        self._evidence = PeerEvidence(server_name=ACME, presented=chain.presented())
+
+    def evidence(self) -> PeerEvidence:
+        return self._evidence
