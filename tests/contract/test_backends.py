@@ -195,6 +195,16 @@ def test_a_client_refuses_a_server_of_another_name(server: str, client: str, ver
     assert wire.server_error is not None or version is ssl.TLSVersion.TLSv1_3
 
 
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_server_whose_names_cannot_be_read_is_for_nobody(version: ssl.TLSVersion) -> None:
+    key = x509.UnrecognizedExtension(x509.ObjectIdentifier("2.5.29.17"), b"\x30\x02\x05\x00")
+    chain = certificates().web.leaf("server", sans=[], usages=[SERVER_AUTH], extensions=[(key, False)])
+    context = server_context("ssl", chain=chain, verification=Verification.NONE, anchors=())
+    for backend in BACKENDS:
+        wire = Wire.between(client_context(backend, version, None), context, ACME).handshake()
+        assert isinstance(wire.client_error, ssl.SSLCertVerificationError)
+
+
 @EVERY_PAIR
 def test_a_client_refuses_a_server_that_it_does_not_trust(server: str, client: str, version: ssl.TLSVersion) -> None:
     other = Authority.root("Other root").certificate

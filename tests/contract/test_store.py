@@ -89,7 +89,7 @@ def test_a_deleted_key_comes_back_above_its_old_version(store: Store) -> None:
 
 
 def test_a_delete_that_was_rolled_back_is_forgotten(store: Store) -> None:
-    with pytest.raises(KeyError), store.transaction() as transaction:  # noqa: PT012
+    with pytest.raises(KeyError), store.transaction() as transaction:
         transaction.insert("kind", "partition", "a", b"")
         transaction.delete("kind", "partition", "a")
         raise KeyError
@@ -132,7 +132,7 @@ def test_a_transaction_that_raised_has_no_effect(store: Store) -> None:
     put(store, "kept", b"old")
     heard: list[frozenset[str]] = []
     store.subscribe(heard.append)
-    with pytest.raises(KeyError), store.transaction() as transaction:  # noqa: PT012
+    with pytest.raises(KeyError), store.transaction() as transaction:
         transaction.insert("kind", "partition", "new", b"")
         transaction.replace("kind", "partition", "kept", b"new")
         transaction.increment("counter")

@@ -126,7 +126,7 @@ def test_a_corrupt_database_is_unavailable(path: Path, store: Store) -> None:
     content = bytearray(path.read_bytes())
     content[4096:-4096] = b"\xa5" * (len(content) - 8192)
     path.write_bytes(content)
-    with pytest.raises(Unavailable, match=r"state\.db"):  # noqa: PT012
+    with pytest.raises(Unavailable, match=r"state\.db"):
         damaged = open_store(f"sqlite:///{path}", keys=KEYS)
         try:
             with damaged.snapshot() as snapshot:
@@ -335,7 +335,7 @@ def test_a_full_disk_leaves_nothing_behind(store: SQLiteStore) -> None:
     connection = store._connection()
     (pages,) = connection.row("PRAGMA page_count") or (0,)
     connection.row(f"PRAGMA max_page_count = {pages}")
-    with pytest.raises(Unavailable, match="full"), store.transaction() as transaction:  # noqa: PT012
+    with pytest.raises(Unavailable, match="full"), store.transaction() as transaction:
         transaction.insert("kind", "", "small", b"")
         transaction.insert("kind", "", "large", bytes(100_000))
     connection.row("PRAGMA max_page_count = 100000")

@@ -137,6 +137,17 @@ def test_bytes_of_any_kind_raise_only_our_error(data: bytes) -> None:
     assert shown_subject(data) == ""
 
 
+def test_a_certificate_of_an_unknown_version_is_refused_like_any_other_bytes() -> None:
+    """`cryptography` raises an exception for it that is no ValueError."""
+    der = ROOT.leaf("device").presented().leaf_der
+    odd = der.replace(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x05", 1)
+    with pytest.raises(CertificateError):
+        read_certificate(odd)
+    with pytest.raises(CertificateError):
+        PresentedChain.from_der(odd).certificates()
+    assert shown_subject(odd) == ""
+
+
 def names(*values: tuple[str, _ASN1Type]) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, value, kind) for value, kind in values])
 

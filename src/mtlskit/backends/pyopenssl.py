@@ -270,7 +270,7 @@ def _note_rejected(connection: SSL.Connection, certificate: crypto.X509, code: i
     if depth > 0:
         return True
     if tls.rejected:
-        tls.note_rejected_leaf(certificate.to_cryptography())
+        tls.note_rejected_leaf(certificate)
     return not tls.rejected
 
 
@@ -278,7 +278,7 @@ def _verify_server(connection: SSL.Connection, certificate: crypto.X509, code: i
     if not ok:
         connection.get_app_data().note_rejected(code)
         return False
-    return depth > 0 or connection.get_app_data().accepts_server(certificate.to_cryptography())
+    return depth > 0 or connection.get_app_data().accepts_server(certificate)
 
 
 def _note_alert(connection: SSL.Connection, where: int, value: int) -> None:

@@ -82,21 +82,24 @@ class PyOpenSSLObject:
         """A certificate was rejected with OpenSSL's `code`; the first one tells the reason."""
         self._rejected_code = self._rejected_code or code
 
-    def note_rejected_leaf(self, leaf: x509.Certificate) -> None:
+    def note_rejected_leaf(self, leaf: crypto.X509) -> None:
         """The end-entity certificate of the path that was rejected."""
-        self._rejected_chain = PresentedChain.from_certificates(leaf)
+        self._rejected_chain = PresentedChain.from_der(_der(leaf))
 
     @property
     def rejected(self) -> bool:
         """Whether OpenSSL rejected a certificate of this peer."""
         return self._rejected_code != 0
 
-    def accepts_server(self, leaf: x509.Certificate) -> bool:
+    def accepts_server(self, leaf: crypto.X509) -> bool:
         """Whether the server's certificate is for the name that was asked for (RFC 9525)."""
-        if matches_reference(read_sans(leaf), self.server_hostname or ""):
-            return True
-        self._rejected_code = HOSTNAME_MISMATCH
-        return False
+        try:
+            accepted = matches_reference(read_sans(leaf.to_cryptography()), self.server_hostname or "")
+        except Exception:  # noqa: BLE001 - a certificate whose names cannot be read is for nobody
+            accepted = False
+        if not accepted:
+            self._rejected_code = HOSTNAME_MISMATCH
+        return accepted
 
     # What the handshake collected.
 

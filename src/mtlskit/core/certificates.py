@@ -28,6 +28,9 @@ PrivateKey: TypeAlias = (
     ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey | rsa.RSAPrivateKey
 )
 
+# What `cryptography` raises for bytes that are no certificate: two of them are no ValueError.
+_UNREADABLE = (ValueError, UnsupportedAlgorithm, x509.InvalidVersion)
+
 _PEM_LABEL = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----")
 _CERTIFICATE_BLOCK = re.compile(rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 _READABLE_STRINGS = {
@@ -56,7 +59,7 @@ def read_certificate(data: bytes | str, *, what: str = "a certificate") -> x509.
     if isinstance(data, bytes) and b"-----BEGIN" not in data:
         try:
             return x509.load_der_x509_certificate(data)
-        except ValueError as error:
+        except _UNREADABLE as error:
             raise CertificateError(f"expected {what} in PEM or DER, got {len(data)} unreadable bytes") from error
     found = read_certificates(data, what=what)
     if len(found) != 1:
@@ -124,7 +127,7 @@ class PresentedChain:
         """All of them, parsed; raises CertificateError where one is not a certificate."""
         try:
             return tuple(map(x509.load_der_x509_certificate, self.ders))
-        except (ValueError, UnsupportedAlgorithm) as error:
+        except _UNREADABLE as error:
             raise CertificateError("expected DER certificates in the presented chain, got other bytes") from error
 
     def to_pem(self) -> bytes:
@@ -354,7 +357,7 @@ def shown_subject(der: bytes, limit: int = 128) -> str:
 def _shown_subject(der: bytes, limit: int) -> str:
     try:
         text = x509.load_der_x509_certificate(der).subject.rfc4514_string()
-    except (ValueError, UnsupportedAlgorithm):
+    except _UNREADABLE:
         return ""
     escaped = text.encode("unicode_escape").decode("ascii")
     return escaped if len(escaped) <= limit else escaped[:limit] + "..."
@@ -366,7 +369,7 @@ def _certificate_blocks(data: bytes, what: str) -> tuple[x509.Certificate, ...]:
         raise CertificateError(f"expected {what} in PEM, got no certificate")
     try:
         return tuple(map(x509.load_pem_x509_certificate, blocks))
-    except (ValueError, UnsupportedAlgorithm):
+    except _UNREADABLE:
         raise CertificateError(f"expected {what} in PEM, got a certificate that does not parse") from None
 
 
