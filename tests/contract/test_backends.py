@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from cryptography import x509
 
 from mtlskit.backends import get_backend
 from mtlskit.backends.reasons import reason_of
