@@ -136,7 +136,10 @@ def _trust(context: ssl.SSLContext, certificates: tuple[x509.Certificate, ...]) 
     if any(certificate.issuer != certificate.subject for certificate in certificates):
         # An anchor need not be a root. What this lets through too much, `verify_path` refuses.
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-    context.load_verify_locations(cadata=b"".join(map(to_der, certificates)))
+    try:
+        context.load_verify_locations(cadata=b"".join(map(to_der, certificates)))
+    except ssl.SSLError:
+        raise ConfigurationError("expected certificates that OpenSSL takes as anchors, got others") from None
 
 
 def load_signing_chain(context: ssl.SSLContext, chain: SigningChain) -> None:
@@ -147,7 +150,10 @@ def load_signing_chain(context: ssl.SSLContext, chain: SigningChain) -> None:
     """
     opened = _memory_file if hasattr(os, "memfd_create") and os.path.isdir("/proc/self/fd") else _encrypted_file
     with opened(chain) as (path, password):
-        context.load_cert_chain(path, password=password)
+        try:
+            context.load_cert_chain(path, password=password)
+        except ssl.SSLError:
+            raise ConfigurationError("expected a certificate and key that OpenSSL takes, got others") from None
 
 
 @contextmanager
