@@ -33,7 +33,8 @@ def seq(*parts: bytes) -> bytes:
 
 
 def integer(value: int) -> bytes:
-    return encode(0x02, value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True))
+    size = (value + (value < 0)).bit_length() // 8 + 1
+    return encode(0x02, value.to_bytes(size, "big", signed=True))
 
 
 def oid(dotted: str) -> bytes:

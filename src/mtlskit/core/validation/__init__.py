@@ -1,5 +1,7 @@
 """Path validation (RFC 5280, 6): `verify_path` and the values that it takes and gives. Pure; asks no clock."""
 
+from mtlskit.core.validation.lists import RevocationList
+from mtlskit.core.validation.ocsp import OCSPEvidence
 from mtlskit.core.validation.path import VerifiedPath
 from mtlskit.core.validation.policies import AnyPolicy, ExplicitPolicy, PolicyInputs, PolicyMapping
 from mtlskit.core.validation.profiles import (
@@ -12,6 +14,7 @@ from mtlskit.core.validation.profiles import (
     Profile,
     Purpose,
     RevocationMode,
+    RevocationUnknown,
     Stance,
 )
 from mtlskit.core.validation.trust import Revocations, TrustAnchor, TrustStore
@@ -25,12 +28,15 @@ __all__ = [
     "ExplicitPolicy",
     "KeyIdentifierMismatch",
     "Limits",
+    "OCSPEvidence",
     "Pinning",
     "PolicyInputs",
     "PolicyMapping",
     "Profile",
     "Purpose",
+    "RevocationList",
     "RevocationMode",
+    "RevocationUnknown",
     "Revocations",
     "Stance",
     "TrustAnchor",

@@ -117,6 +117,14 @@ def is_usual_key(spki: bytes) -> bool:
     return spki.startswith(_USUAL_KEYS)
 
 
+def is_point(spki: bytes) -> bool:
+    """Whether a key of the usual kind is a point on its curve; for Ed25519 any octets are taken (RFC 8032, 5.1.7)."""
+    if len(spki) != _P256_OCTETS:
+        return True
+    x, y = int.from_bytes(spki[-64:-32], "big"), int.from_bytes(spki[-32:], "big")
+    return max(x, y) < _P and (y * y - x * x * x + 3 * x - _B) % _P == 0
+
+
 def key_weakness(spki: bytes) -> str | None:
     """What is wrong with the strength or the kind of a SubjectPublicKeyInfo in DER; raises DERError."""
     if spki.startswith(_USUAL_KEYS):
@@ -225,6 +233,10 @@ _WEAK: Mapping[bytes, str] = {
     bytes.fromhex("608648016503040302"): "SHA-256 with DSA",
 }
 _CURVES = frozenset((_oid("2a8648ce3d030107"), _oid("2b81040022"), _oid("2b81040023")))
+# FIPS 186-4, D.1.2.3: y^2 = x^3 - 3x + b over the integers modulo p.
+_P = 2**256 - 2**224 + 2**192 + 2**96 - 1
+_B = 0x5AC635D8AA3A93E7B3EBBD55769886BC651D06B0CC53B0F63BCE3C3E27D2604B
+_P256_OCTETS = 91
 # An uncompressed P-256 point, and Ed25519: the octets before the key itself, lengths included.
 _USUAL_KEYS = (
     bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d03010703420004"),

@@ -7,6 +7,7 @@ down. Every branch is tried before it says there is none. `explain.py` then find
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 from typing import NamedTuple, TypeAlias
 
 from mtlskit.core.validation.algorithms import verifies
@@ -27,6 +28,10 @@ class Path(NamedTuple):
     anchor: TrustAnchor
 
 
+def _always(_: Path) -> bool:
+    return True
+
+
 class Search:
     """One verdict's look at leaf, candidates and anchors, with its memo and its budget."""
 
@@ -38,27 +43,45 @@ class Search:
         self.question = question
         self.limits = limits
         self.budget = Budget(limits)
-        known = trust.anchor_octets
         anchors, helpers = trust.indices
-        presented = SubjectIndex([Issuer(each, None) for each in pool if each.der not in known])
+        presented = SubjectIndex([Issuer(each, None) for each in pool])
         self._indices = (anchors, presented, helpers)
         self._faultless: dict[ParsedCertificate, bool] = {}
         self._signatures: dict[tuple[bytes, bytes], bool] = {}
 
-    def find(self, holds: Callable[[Path], bool]) -> Path | None:
-        """The first path without a fault of a certificate, whose signatures verify and of which `holds` is true."""
+    def beginning_at(self, certificate: ParsedCertificate) -> Search:
+        """The search from another certificate, with the same candidates, memo and budget."""
+        other = copy(self)
+        other.leaf = certificate
+        return other
+
+    def named(self, name: bytes) -> Iterator[Issuer]:
+        """All candidates and anchors with this subject."""
+        for index in self._indices:
+            yield from index.same_octets(name)
+            yield from index.otherwise_written(name)
+
+    def find(self, holds: Callable[[Path], bool], stands: Callable[[Path], bool] = _always) -> Path | None:
+        """The first path without a fault of a certificate of which `holds` is true, then its signatures, then `stands`.
+
+        So `stands` is asked of nothing that a stranger made.
+        """
         for path in self._grow((self.leaf,), 0):
-            if holds(path) and self._is_signed(path.chain):
+            if holds(path) and self._is_signed(path.chain) and stands(path):
                 return path
         return None
 
     def issuers_above(self, chain: Chain) -> Iterator[Issuer]:
         """Those with the name of the last certificate's issuer: anchors first, and never in circles."""
-        name = chain[-1].frame.issuer
-        for index in self._indices:
-            yield from self._candidates(index.same_octets(name), chain)
-        for index in self._indices:
-            yield from self._candidates(index.otherwise_written(name), chain)
+        top = chain[-1]
+        # RFC 4158, 2.4.2: the same name with the same key twice in a path can be cut out of it.
+        known = [each.identity for each in chain]
+        for named in (SubjectIndex.same_octets, SubjectIndex.otherwise_written):
+            for index in self._indices:
+                for issuer in _in_order(named(index, top.frame.issuer), top):
+                    if issuer.parsed.identity not in known:
+                        self.budget.look_at_candidate()
+                        yield issuer
 
     def is_signed_by(self, certificate: ParsedCertificate, issuer: ParsedCertificate) -> bool:
         """Whether the certificate's signature verifies under the issuer's key; asked at most once per pair."""
@@ -72,15 +95,6 @@ class Search:
             )
             self._signatures[pair] = known
         return known
-
-    def _candidates(self, found: Sequence[Issuer], chain: Chain) -> Iterator[Issuer]:
-        if len(found) > 1:
-            top = chain[-1]
-            found = sorted(found, key=lambda issuer: not names_it(top, issuer.parsed))
-        for issuer in found:
-            if not _is_circle(chain, issuer.parsed):
-                self.budget.look_at_candidate()
-                yield issuer
 
     def _grow(self, chain: Chain, depth: int) -> Iterator[Path]:
         for parsed, anchor in self.issuers_above(chain):
@@ -124,7 +138,7 @@ def names_it(certificate: ParsedCertificate, issuer: ParsedCertificate) -> bool:
     return wanted is not None and wanted == issuer.subject_key_identifier
 
 
-# RFC 4158, 2.4.2: the same name with the same key twice in a path can be cut out of it.
-def _is_circle(chain: Chain, issuer: ParsedCertificate) -> bool:
-    spki, subject = issuer.frame.spki, issuer.frame.subject
-    return any(each.frame.spki == spki and each.frame.subject == subject for each in chain)
+def _in_order(issuers: Sequence[Issuer], certificate: ParsedCertificate) -> Sequence[Issuer]:
+    if len(issuers) < 2:
+        return issuers
+    return sorted(issuers, key=lambda issuer: not names_it(certificate, issuer.parsed))

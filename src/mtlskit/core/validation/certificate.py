@@ -12,8 +12,8 @@ from cryptography.x509.oid import ExtensionOID
 from mtlskit.core.certificates import spki_id
 from mtlskit.core.reasons import Reason
 from mtlskit.core.validation import der
-from mtlskit.core.validation.algorithms import PublicKey, is_supported, is_usual_key
-from mtlskit.core.validation.frame import Frame, frame_complaint, raw_extension, read_frame
+from mtlskit.core.validation.algorithms import PublicKey, is_point, is_supported, is_usual_key
+from mtlskit.core.validation.frame import frame_complaint, raw_extension, read_frame
 from mtlskit.core.validation.names import EMPTY_NAME, same_name
 from mtlskit.errors import PathError
 
@@ -26,41 +26,48 @@ _IA5_NAMES = (x509.DNSName, x509.RFC822Name, x509.UniformResourceIdentifier)
 class ParsedCertificate:
     """A certificate taken apart. The constructor raises PathError (malformed) where not even the frame can be read.
 
+    `extensions` holds their values by type, `critical` the types of the critical ones.
     `fault` is what makes it unusable in whatever place; with a fault, `certificate`, `key` and `extensions` may lack.
     """
 
     __slots__ = (
-        "_key_id", "authority_key_identifier", "certificate", "critical", "der", "extensions", "fault", "frame",
-        "is_ca", "key", "not_after", "not_before", "self_issued", "subject_key_identifier",
+        "_key", "_key_id", "authority_key_identifier", "certificate", "critical", "der", "extensions", "fault", "frame",
+        "identity", "is_ca", "not_after", "not_before", "path_length", "self_issued", "subject_key_identifier",
     )  # fmt: skip
 
     def __init__(self, data: bytes) -> None:
         self.der = data
         self.certificate: x509.Certificate | None = None
-        self.key: PublicKey | None = None
-        self.extensions: dict[x509.ObjectIdentifier, x509.Extension[Any]] = {}
+        self._key: PublicKey | None = None
+        self.extensions: dict[x509.ObjectIdentifier, Any] = {}
         self.critical: list[x509.ObjectIdentifier] = []
         self.not_before = self.not_after = _NEVER
         self.is_ca = False
+        self.path_length: int | None = None
         self.subject_key_identifier: bytes | None = None
         self.authority_key_identifier: bytes | None = None
         self._key_id: bytes | None = None
-        self.frame, complaint, self.self_issued = _frame_of(data)
+        self.frame = frame = read_frame(data)
+        self.identity = (frame.spki, frame.subject)
+        self.self_issued = same_name(frame.issuer, frame.subject)
+        complaint = frame_complaint(frame)
         self.fault = self._malformed(complaint) if complaint else self._load()
+
+    @property
+    def key(self) -> PublicKey | None:
+        """The public key; None for one of a kind that signs nothing here, or that cannot be read."""
+        if self._key is None and self.certificate is not None and is_usual_key(self.frame.spki):
+            self._key = self._load_key(self.certificate)
+        return self._key
 
     @property
     def key_id(self) -> bytes:
         """SHA-256 of the SubjectPublicKeyInfo, as `public_key_id` gives it."""
         if self._key_id is None:
             spki = self.frame.spki
-            plain = self.key is None or is_usual_key(spki)
+            plain = is_usual_key(spki) or self.key is None
             self._key_id = hashlib.sha256(spki).digest() if plain else spki_id(self.key)
         return self._key_id
-
-    def value(self, oid: x509.ObjectIdentifier) -> Any:
-        """The value of an extension, or None."""
-        extension = self.extensions.get(oid)
-        return None if extension is None else extension.value
 
     def is_critical(self, oid: x509.ObjectIdentifier) -> bool:
         """Whether there is such an extension and it is critical."""
@@ -75,25 +82,32 @@ class ParsedCertificate:
         try:
             self.certificate = certificate = x509.load_der_x509_certificate(self.der)
             self.not_before, self.not_after = certificate.not_valid_before_utc, certificate.not_valid_after_utc
-            key: Any = certificate.public_key()
-            self.key = key if is_supported(type(key)) else None
+            # A leaf's key is not needed, and loading one is slow: of the usual kind it is only looked at.
+            if not is_usual_key(self.frame.spki):
+                self._key = self._load_key(certificate)
+            elif not is_point(self.frame.spki):
+                return self._malformed("expected a point on the curve as public key, got another")
             self._take(certificate.extensions)
         except Exception as error:  # noqa: BLE001
             return self._unreadable(error)
         return self._contents_fault()
 
+    def _load_key(self, certificate: x509.Certificate) -> PublicKey | None:
+        try:
+            key: Any = certificate.public_key()
+        except Exception:  # noqa: BLE001 - as above; `fault` or the weakness of the key tells
+            return None
+        return key if is_supported(type(key)) else None
+
     def _take(self, extensions: x509.Extensions) -> None:
-        found = self.extensions
-        for extension in extensions:
-            found[extension.oid] = extension
-            if extension.critical:
-                self.critical.append(extension.oid)
+        self.extensions = found = {extension.oid: extension.value for extension in extensions}
+        self.critical = [extension.oid for extension in extensions if extension.critical]
         if (constraints := found.get(ExtensionOID.BASIC_CONSTRAINTS)) is not None:
-            self.is_ca = constraints.value.ca
+            self.is_ca, self.path_length = constraints.ca, constraints.path_length
         if (subject := found.get(ExtensionOID.SUBJECT_KEY_IDENTIFIER)) is not None:
-            self.subject_key_identifier = subject.value.digest
+            self.subject_key_identifier = subject.digest
         if (authority := found.get(ExtensionOID.AUTHORITY_KEY_IDENTIFIER)) is not None:
-            self.authority_key_identifier = authority.value.key_identifier
+            self.authority_key_identifier = authority.key_identifier
 
     def _unreadable(self, error: Exception) -> PathError:
         try:
@@ -113,14 +127,14 @@ class ParsedCertificate:
 
     # RFC 5280, 4.2.1.3: at least one bit.
     def _usage_complaint(self) -> str | None:
-        usage = self.value(ExtensionOID.KEY_USAGE)
+        usage = self.extensions.get(ExtensionOID.KEY_USAGE)
         if usage is None or usage.digital_signature or usage.key_cert_sign or _has_any_usage(usage):
             return None
         return "expected at least one key usage, got none"
 
     # RFC 5280, 4.1.2.6 and 4.2.1.6.
     def _names_complaint(self) -> str | None:
-        names = self.value(ExtensionOID.SUBJECT_ALTERNATIVE_NAME)
+        names = self.extensions.get(ExtensionOID.SUBJECT_ALTERNATIVE_NAME)
         if names is None:
             empty = self.frame.subject == EMPTY_NAME
             return "expected a subject or a subject alternative name, got neither" if empty else None
@@ -141,11 +155,6 @@ def parse_certificate(data: bytes, position: int | None = None) -> ParsedCertifi
     except der.DERError as error:
         facts = {} if position is None else {"position": position}
         raise PathError(Reason.MALFORMED, None, f"expected a certificate in DER: {error}", facts) from None
-
-
-def _frame_of(data: bytes) -> tuple[Frame, str | None, bool]:
-    frame = read_frame(data)
-    return frame, frame_complaint(frame), same_name(frame.issuer, frame.subject)
 
 
 def _has_any_usage(usage: x509.KeyUsage) -> bool:

@@ -135,7 +135,7 @@ def _is_ca(certificate: ParsedCertificate, _: Question) -> PathError | None:
 
 # RFC 5280, 6.1.4 (n).
 def _may_sign(certificate: ParsedCertificate, _: Question) -> PathError | None:
-    usage = certificate.value(ExtensionOID.KEY_USAGE)
+    usage = certificate.extensions.get(ExtensionOID.KEY_USAGE)
     if usage is None or usage.key_cert_sign:
         return None
     return certificate.refused(Reason.NOT_A_CA, "expected keyCertSign of an issuer, got a keyUsage without")
@@ -143,7 +143,7 @@ def _may_sign(certificate: ParsedCertificate, _: Question) -> PathError | None:
 
 # RFC 5280, 4.2.1.12. anyExtendedKeyUsage alone says nothing about a leaf.
 def _leaf_purpose(certificate: ParsedCertificate, question: Question) -> PathError | None:
-    usages = certificate.value(ExtensionOID.EXTENDED_KEY_USAGE)
+    usages = certificate.extensions.get(ExtensionOID.EXTENDED_KEY_USAGE)
     if usages is None or question.purpose.oid in usages:
         return None
     return _wrong_purpose(certificate, question, usages)
@@ -151,7 +151,7 @@ def _leaf_purpose(certificate: ParsedCertificate, question: Question) -> PathErr
 
 # EKU nests: a CA that carries one may issue for nothing else (CA/Browser Forum BR 7.1.2.10.6; every engine does it).
 def _issuer_purpose(certificate: ParsedCertificate, question: Question) -> PathError | None:
-    usages = certificate.value(ExtensionOID.EXTENDED_KEY_USAGE)
+    usages = certificate.extensions.get(ExtensionOID.EXTENDED_KEY_USAGE)
     if usages is None or question.purpose.oid in usages or ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE in usages:
         return None
     return _wrong_purpose(certificate, question, usages)
@@ -184,12 +184,31 @@ def _readable_subject(certificate: ParsedCertificate, _: Question) -> PathError 
     return None
 
 
+# RFC 5280, 6.3.3 (f).
+def _may_sign_lists(certificate: ParsedCertificate, _: Question) -> PathError | None:
+    usage = certificate.extensions.get(ExtensionOID.KEY_USAGE)
+    if usage is None or usage.crl_sign:
+        return None
+    return certificate.refused(Reason.NOT_A_CA, "expected cRLSign of a list's signer, got a keyUsage without")
+
+
+# RFC 6960, 4.2.2.2.
+def _may_respond(certificate: ParsedCertificate, _: Question) -> PathError | None:
+    usage = certificate.extensions.get(ExtensionOID.KEY_USAGE)
+    usages = certificate.extensions.get(ExtensionOID.EXTENDED_KEY_USAGE)
+    if usages is not None and ExtendedKeyUsageOID.OCSP_SIGNING in usages and (usage is None or usage.digital_signature):
+        return None
+    return certificate.refused(Reason.WRONG_PURPOSE, "expected OCSPSigning of a responder, got other purposes")
+
+
 _COMMON: tuple[Check, ...] = (_time, _critical_extensions, _key)
 _CHECKS: dict[Role, tuple[Check, ...]] = {
     Role.LEAF: (*_COMMON, _leaf_purpose, _signature_algorithm, _reference_name, _readable_subject),
     Role.PINNED_LEAF: (*_COMMON, _leaf_purpose, _reference_name, _readable_subject),
     Role.INTERMEDIATE: (*_COMMON, _is_ca, _may_sign, _issuer_purpose, _signature_algorithm),
     Role.ANCHOR: (*_COMMON, _is_ca, _may_sign),
+    Role.LIST_SIGNER: (*_COMMON, _may_sign_lists, _signature_algorithm),
+    Role.RESPONDER: (*_COMMON, _may_respond, _signature_algorithm),
 }
 # What can be said of a certificate whose contents cannot be read.
 _FRAME_CHECKS: dict[Role, tuple[Check, ...]] = {
@@ -197,4 +216,6 @@ _FRAME_CHECKS: dict[Role, tuple[Check, ...]] = {
     Role.PINNED_LEAF: (_key,),
     Role.INTERMEDIATE: (_key, _signature_algorithm),
     Role.ANCHOR: (_key,),
+    Role.LIST_SIGNER: (),
+    Role.RESPONDER: (),
 }

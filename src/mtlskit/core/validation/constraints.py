@@ -6,7 +6,7 @@ directoryName. A name of a constrained form that cannot be compared is refused.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple, TypeAlias, assert_never
 
 from cryptography.x509.oid import ExtensionOID
@@ -53,33 +53,32 @@ class Constraints(NamedTuple):
     excluded: Names
 
 
-def constraint_faults(chain: Chain, profile: Profile, budget: Budget) -> Iterator[PathError]:
-    """The refusals of a path (leaf first) by the name constraints of its CAs, the anchor's among them."""
+def constraint_fault(chain: Chain, profile: Profile, budget: Budget) -> PathError | None:
+    """The refusal of a path (leaf first) by the name constraints of its CAs, the anchor's among them."""
     if not any(ExtensionOID.NAME_CONSTRAINTS in issuer.extensions for issuer in chain[1:]):
-        return
+        return None
     above: list[Constraints] = []
     for position in range(len(chain) - 1, -1, -1):
-        certificate = chain[position]
+        certificate, is_leaf = chain[position], position == 0
         # 6.1.3 (b): a self-issued certificate is exempt unless it is the leaf. The anchor is nobody's subject.
-        if above and (position == 0 or not certificate.self_issued):
-            yield from _certificate_faults(certificate, position == 0, above, budget)
-        if position and ExtensionOID.NAME_CONSTRAINTS in certificate.extensions:
+        if above and (is_leaf or not certificate.self_issued):
+            form = _broken_form(_names(certificate, is_leaf), above, budget)
+            if form is not None:
+                detail = f"expected names that every CA above permits, got a {form.name} name"
+                return certificate.refused(Reason.NAME_NOT_PERMITTED, detail, form=form.name.lower())
+        if not is_leaf and ExtensionOID.NAME_CONSTRAINTS in certificate.extensions:
             above.append(_constraints(certificate, profile))
+    return None
 
 
-def _certificate_faults(
-    certificate: ParsedCertificate, is_leaf: object, above: list[Constraints], budget: Budget
-) -> Iterator[PathError]:
-    for form, names in _names(certificate, is_leaf).items():
+def _broken_form(found: Names, above: list[Constraints], budget: Budget) -> Form | None:
+    for form, names in found.items():
         for constraints in above:
             permitted, excluded = constraints.permitted.get(form, []), constraints.excluded.get(form, [])
             budget.compare(len(names) * (len(permitted) + len(excluded)))
             if not all(_is_allowed(form, name, permitted, excluded) for name in names):
-                yield certificate.refused(
-                    Reason.NAME_NOT_PERMITTED, f"expected names that every CA above permits, got a {form.name} name",
-                    form=form.name.lower(),
-                )  # fmt: skip
-                return
+                return form
+    return None
 
 
 def _is_allowed(form: Form, name: Any, permitted: list[Any], excluded: list[Any]) -> bool:

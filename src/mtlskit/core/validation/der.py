@@ -76,6 +76,18 @@ def expect(tag: int, data: bytes, at: int, end: int) -> tuple[int, int]:
     return start, stop
 
 
+def sequences(data: bytes, at: int, end: int, count: int) -> list[bytes]:
+    """So many SEQUENCEs that follow one another from `at` on, each whole."""
+    found = []
+    for _ in range(count):
+        stop = at + 2 + data[at + 1] if at + 1 < end else end + 1
+        if stop > end or data[at] != SEQUENCE or data[at + 1] >= _LONG_FORM:
+            stop = expect(SEQUENCE, data, at, end)[1]
+        found.append(data[at:stop])
+        at = stop
+    return found
+
+
 def whole(tag: int, data: bytes) -> tuple[int, int]:
     """The start and the stop of the content of the one element that `data` is, without a tail."""
     start, stop = expect(tag, data, 0, len(data))

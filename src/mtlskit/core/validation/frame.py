@@ -53,15 +53,9 @@ def _fields(data: bytes, at: int, end: int) -> tuple[int, int, int, bytes, bytes
     version, at = _version(data, at, end)
     start, stop = der.expect(der.INTEGER, data, at, end)
     serial = der.integer(data, start, stop)
-    _, issuer = der.expect(der.SEQUENCE, data, stop, end)
-    _, validity = der.expect(der.SEQUENCE, data, issuer, end)
-    _, subject = der.expect(der.SEQUENCE, data, validity, end)
-    _, spki = der.expect(der.SEQUENCE, data, subject, end)
-    _, after = der.expect(der.SEQUENCE, data, spki, end)
-    return (
-        version, serial, stop - start, data[stop:issuer], data[issuer:validity], data[validity:subject],
-        data[subject:spki], data[spki:after], _extensions(data, after, end),
-    )  # fmt: skip
+    algorithm, issuer, validity, subject, spki = fields = der.sequences(data, stop, end, 5)
+    extensions = _extensions(data, stop + sum(map(len, fields)), end)
+    return version, serial, stop - start, algorithm, issuer, validity, subject, spki, extensions
 
 
 def _version(data: bytes, at: int, end: int) -> tuple[int, int]:
@@ -83,7 +77,7 @@ def _extensions(data: bytes, at: int, end: int) -> bytes | None:
 
 
 def frame_complaint(frame: Frame) -> str | None:
-    """What `cryptography` lets pass and VERDICTS does not: serials, versions, empty things, forms of times."""
+    """What `cryptography` lets pass and we do not: serials, versions, empty things, forms of times."""
     if frame.serial < 0 or frame.serial.bit_length() > _SERIAL_BITS:
         return f"expected a serial number of 0 to 2^{_SERIAL_BITS} - 1, got another"
     if frame.issuer == _EMPTY_SEQUENCE:  # RFC 5280, 4.1.2.4

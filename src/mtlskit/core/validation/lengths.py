@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-
-from cryptography.x509.oid import ExtensionOID
+from collections.abc import Sequence
 
 from mtlskit.core.reasons import Reason
 from mtlskit.core.validation.certificate import ParsedCertificate
@@ -12,7 +10,7 @@ from mtlskit.errors import PathError
 
 
 # RFC 5280, 6.1.4 (l) and (m): from the anchor down; a self-issued certificate does not count.
-def length_faults(chain: Sequence[ParsedCertificate]) -> Iterator[PathError]:
+def length_fault(chain: Sequence[ParsedCertificate]) -> PathError | None:
     """The refusal of a path (leaf first, the anchor's certificate last) that is longer than a CA of it allows."""
     allowed: int | None = None
     for position in range(len(chain) - 1, 0, -1):
@@ -20,19 +18,13 @@ def length_faults(chain: Sequence[ParsedCertificate]) -> Iterator[PathError]:
         if allowed is not None and position != len(chain) - 1 and not certificate.self_issued:
             allowed -= 1
             if allowed < 0:
-                yield certificate.refused(
+                return certificate.refused(
                     Reason.PATH_TOO_LONG, "expected fewer CAs below a pathLenConstraint, got more"
                 )
-                return
-        allowed = _lower(allowed, certificate)
-
-
-def _lower(allowed: int | None, certificate: ParsedCertificate) -> int | None:
-    constraints = certificate.value(ExtensionOID.BASIC_CONSTRAINTS)
-    own: int | None = None if constraints is None else constraints.path_length
-    if own is None or (allowed is not None and allowed <= own):
-        return allowed
-    return own
+        own = certificate.path_length
+        if own is not None and (allowed is None or own < allowed):
+            allowed = own
+    return None
 
 
 def depth_of(issuers: Sequence[ParsedCertificate]) -> int:

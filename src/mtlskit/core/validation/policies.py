@@ -5,7 +5,7 @@ A level of the graph has at most one node per policy, so its size is bounded by 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -56,6 +56,13 @@ class PolicyInputs:
     any_policy: AnyPolicy = AnyPolicy.ALLOWED
 
 
+class Place(StrEnum):
+    """Where in the path a certificate stands."""
+
+    CA = "ca"
+    LEAF = "leaf"
+
+
 @dataclass(slots=True)
 class _Node:
     """A policy on one level: what the level below may call it, and the policies above that it belongs to."""
@@ -77,26 +84,28 @@ class _State:
     any_policy: int
 
 
-def policy_faults(chain: Chain, inputs: PolicyInputs, budget: Budget) -> Iterator[PathError]:
+def policy_fault(chain: Chain, inputs: PolicyInputs, budget: Budget) -> PathError | None:
     """The refusal of a path (leaf first) by its certificate policies."""
     if inputs.explicit is ExplicitPolicy.OPTIONAL and not any(map(_limits_policies, chain[:-1])):
-        return
-    below = chain[-2::-1]
-    state = _initial(len(below), inputs)
-    for position, certificate in enumerate(below):
-        is_last = position == len(below) - 1
-        _add_level(state, certificate, is_last, budget)
-        if state.explicit == 0 and not state.levels:
-            yield _refusal(certificate)
-            return
-        if not is_last:
-            if (fault := _map_policies(state, certificate, budget)) is not None:
-                yield fault
-                return
-            _prepare(state, certificate)
-    _wrap_up(state, chain[0])
-    if state.explicit == 0 and not _satisfies(state, inputs):
-        yield _refusal(chain[0])
+        return None
+    *cas, leaf = chain[-2::-1]
+    state = _initial(len(cas) + 1, inputs)
+    for certificate in cas:
+        _add_level(state, certificate, Place.CA, budget)
+        fault = _unsatisfied(state, certificate) or _map_policies(state, certificate, budget)
+        if fault is not None:
+            return fault
+        _prepare(state, certificate)
+    _add_level(state, leaf, Place.LEAF, budget)
+    if (fault := _unsatisfied(state, leaf)) is not None:
+        return fault
+    _wrap_up(state, leaf)
+    return None if state.explicit or _satisfies(state, inputs) else _refusal(leaf)
+
+
+# RFC 5280, 6.1.3 (f).
+def _unsatisfied(state: _State, certificate: ParsedCertificate) -> PathError | None:
+    return None if state.explicit or state.levels else _refusal(certificate)
 
 
 def _limits_policies(certificate: ParsedCertificate) -> bool:
@@ -117,14 +126,14 @@ def _initial(length: int, inputs: PolicyInputs) -> _State:
 
 
 # RFC 9618, 5.3: steps (d) and (e) of RFC 5280, 6.1.3.
-def _add_level(state: _State, certificate: ParsedCertificate, is_last: object, budget: Budget) -> None:
+def _add_level(state: _State, certificate: ParsedCertificate, place: Place, budget: Budget) -> None:
     asserted = _asserted(certificate)
     if asserted is None or not state.levels:
         state.levels = []
         return
     above = state.levels[-1]
     level = {policy: node for policy in asserted - {_ANY} if (node := _child(policy, above)) is not None}
-    if _ANY in asserted and (state.any_policy > 0 or (not is_last and certificate.self_issued)):
+    if _ANY in asserted and (state.any_policy > 0 or (place is Place.CA and certificate.self_issued)):
         for policy in set().union(*(node.expected for node in above.values())) - level.keys():
             level[policy] = _Node({policy}, _expecting(policy, above))
     budget.add_policy_nodes(len(level) + sum(len(node.parents) for node in level.values()))
@@ -190,11 +199,11 @@ def _prepare(state: _State, certificate: ParsedCertificate) -> None:
         state.explicit = max(0, state.explicit - 1)
         state.mapping = max(0, state.mapping - 1)
         state.any_policy = max(0, state.any_policy - 1)
-    constraints = certificate.value(ExtensionOID.POLICY_CONSTRAINTS)
+    constraints = certificate.extensions.get(ExtensionOID.POLICY_CONSTRAINTS)
     if constraints is not None:
         state.explicit = _lower(state.explicit, constraints.require_explicit_policy)
         state.mapping = _lower(state.mapping, constraints.inhibit_policy_mapping)
-    inhibit = certificate.value(ExtensionOID.INHIBIT_ANY_POLICY)
+    inhibit = certificate.extensions.get(ExtensionOID.INHIBIT_ANY_POLICY)
     state.any_policy = _lower(state.any_policy, None if inhibit is None else inhibit.skip_certs)
 
 
@@ -205,7 +214,7 @@ def _lower(current: int, other: int | None) -> int:
 # RFC 5280, 6.1.5 (a) and (b).
 def _wrap_up(state: _State, leaf: ParsedCertificate) -> None:
     state.explicit = max(0, state.explicit - 1)
-    constraints = leaf.value(ExtensionOID.POLICY_CONSTRAINTS)
+    constraints = leaf.extensions.get(ExtensionOID.POLICY_CONSTRAINTS)
     if constraints is not None and constraints.require_explicit_policy == 0:
         state.explicit = 0
 

@@ -103,6 +103,9 @@ class Profile:
     odd_serial: Stance  # zero (not on an anchor), or more than 20 octets
     odd_modulus_length: Stance  # an RSA modulus that is not a multiple of 8 bits
     underscore_in_dns_name: Stance
+    # Revocation lists
+    list_without_number: Stance
+    version_1_list: Stance
     public_suffixes: frozenset[str] = frozenset()
 
 
@@ -135,6 +138,8 @@ COMPATIBLE = Profile(
     odd_serial=_A,
     odd_modulus_length=_A,
     underscore_in_dns_name=_A,
+    list_without_number=_A,
+    version_1_list=_A,
 )
 
 RFC5280 = Profile(
@@ -164,6 +169,8 @@ RFC5280 = Profile(
     odd_serial=_R,
     odd_modulus_length=_A,
     underscore_in_dns_name=_R,
+    list_without_number=_R,
+    version_1_list=_R,
 )
 
 WEBPKI = Profile(
@@ -193,6 +200,8 @@ WEBPKI = Profile(
     odd_serial=_R,
     odd_modulus_length=_R,
     underscore_in_dns_name=_R,
+    list_without_number=_R,
+    version_1_list=_R,
 )
 
 

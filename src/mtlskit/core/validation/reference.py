@@ -44,7 +44,7 @@ def reference_fault(certificate: ParsedCertificate, name: ReferenceName | None) 
 
 
 def _has(certificate: ParsedCertificate, name: ReferenceName) -> bool:
-    names = certificate.value(ExtensionOID.SUBJECT_ALTERNATIVE_NAME)
+    names = certificate.extensions.get(ExtensionOID.SUBJECT_ALTERNATIVE_NAME)
     if names is None:
         return False
     if isinstance(name, Hostname):
@@ -58,7 +58,7 @@ def dns_matches(presented: str, name: str) -> bool:
     pattern = presented.lower()
     if not pattern.startswith("*."):
         return pattern == name
-    return "." in pattern[2:] and "*" not in pattern[2:] and pattern[2:] == name.partition(".")[2]
+    return "." in pattern[2:] and pattern[2:] == name.partition(".")[2]
 
 
 def _address(text: str) -> Address | None:

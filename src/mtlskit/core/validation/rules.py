@@ -32,6 +32,9 @@ class Role(Enum):
     ANCHOR = "anchor"
     PINNED_LEAF = "pinned_leaf"  # a leaf that is itself an entry of the trust store
 
+    LIST_SIGNER = "list_signer"  # beside the path: signs revocation lists
+    RESPONDER = "responder"  # beside the path: signs OCSP responses
+
     __hash__ = object.__hash__  # it is looked up for each certificate, and the one of Enum is slow
 
 
@@ -60,7 +63,10 @@ def broken_rules(certificate: ParsedCertificate, role: Role, profile: Profile) -
 
 def keeps_rules(certificate: ParsedCertificate, role: Role, profile: Profile) -> bool:
     """Whether `broken_rules` has nothing to tell."""
-    return not any(rule.is_broken(certificate, profile) for rule in _rules(profile, role))
+    for rule in _rules(profile, role):  # noqa: SIM110 - a generator would cost as much as the rules
+        if rule.is_broken(certificate, profile):
+            return False
+    return True
 
 
 @lru_cache(maxsize=64)
@@ -84,17 +90,17 @@ def _not_critical(*oids: x509.ObjectIdentifier) -> Callable[[ParsedCertificate, 
 
 
 def _no_digital_signature(certificate: ParsedCertificate, _: Profile) -> bool:
-    usage = certificate.value(ExtensionOID.KEY_USAGE)
+    usage = certificate.extensions.get(ExtensionOID.KEY_USAGE)
     return usage is not None and not usage.digital_signature
 
 
 def _cert_sign_without_ca(certificate: ParsedCertificate, _: Profile) -> bool:
-    usage = certificate.value(ExtensionOID.KEY_USAGE)
+    usage = certificate.extensions.get(ExtensionOID.KEY_USAGE)
     return usage is not None and usage.key_cert_sign and not certificate.is_ca
 
 
 def _any_usage(certificate: ParsedCertificate, _: Profile) -> bool:
-    usages = certificate.value(ExtensionOID.EXTENDED_KEY_USAGE)
+    usages = certificate.extensions.get(ExtensionOID.EXTENDED_KEY_USAGE)
     return usages is not None and ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE in usages
 
 
@@ -112,7 +118,7 @@ def _critical_san_with_subject(certificate: ParsedCertificate, profile: Profile)
 
 # RFC 5280, 4.2.1.1: a self-signed certificate's AKI, if any, names its own key by key identifier alone.
 def _foreign_key_identifier(certificate: ParsedCertificate, _: Profile) -> bool:
-    value = certificate.value(ExtensionOID.AUTHORITY_KEY_IDENTIFIER)
+    value = certificate.extensions.get(ExtensionOID.AUTHORITY_KEY_IDENTIFIER)
     if value is None or not certificate.self_issued:
         return False
     if value.authority_cert_issuer is not None or value.authority_cert_serial_number is not None:
@@ -133,7 +139,7 @@ def _odd_modulus(certificate: ParsedCertificate, _: Profile) -> bool:
 
 
 def _dns_names(certificate: ParsedCertificate) -> list[str]:
-    names = certificate.value(ExtensionOID.SUBJECT_ALTERNATIVE_NAME)
+    names = certificate.extensions.get(ExtensionOID.SUBJECT_ALTERNATIVE_NAME)
     return [] if names is None else names.get_values_for_type(x509.DNSName)
 
 

@@ -11,9 +11,10 @@ from cryptography import x509
 
 from mtlskit.core.certificates import to_der
 from mtlskit.core.validation.certificate import ParsedCertificate, parse_certificate
+from mtlskit.core.validation.lists import RevocationList, as_list, by_scope
 from mtlskit.core.validation.names import ComparableName, comparable_name
 from mtlskit.core.validation.profiles import Pinning
-from mtlskit.errors import ConfigurationError
+from mtlskit.errors import ConfigurationError, PathError
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +89,11 @@ class TrustStore:
     """Anchors, helper intermediates and revocations for a verdict. Immutable; may be shared between threads.
 
     `intermediates` help to find a path where the peer does not present all; they are not trusted. `revocations` is
-    consulted in every revocation mode. Raises ConfigurationError for what is not a certificate.
+    consulted in every revocation mode; `lists` (RevocationList, or DER) in the modes that ask for them. Raises
+    ConfigurationError for what is not a certificate, CertificateError for what is not a list.
     """
 
-    __slots__ = ("anchor_octets", "anchors", "indices", "intermediates", "lists", "pinned", "revocations")
+    __slots__ = ("anchors", "indices", "intermediates", "lists", "octets", "pinned", "revocations")
 
     def __init__(
         self,
@@ -99,19 +101,22 @@ class TrustStore:
         *,
         intermediates: Iterable[x509.Certificate] = (),
         revocations: Revocations | None = None,
-        lists: Iterable[object] = (),
+        lists: Iterable[RevocationList | x509.CertificateRevocationList | bytes] = (),
     ) -> None:
         entries = [_anchored(anchor) for anchor in anchors]
         self.intermediates = tuple(intermediates)
         self.anchors: tuple[TrustAnchor, ...] = tuple(anchor for anchor, _ in entries)
-        self.anchor_octets = frozenset(parsed.der for _, parsed in entries)
         self.pinned = {parsed.der: (anchor, parsed) for anchor, parsed in entries if anchor.pinned == Pinning.PINNED}
+        anchored = frozenset(parsed.der for _, parsed in entries)
+        helpers = _helpers(self.intermediates, anchored)
+        # What is here need not be read again when a peer presents it.
+        self.octets = anchored | {parsed.der for parsed in helpers}
         self.indices = (
             SubjectIndex([Issuer(parsed, anchor) for anchor, parsed in entries]),
-            SubjectIndex([Issuer(parsed, None) for parsed in _helpers(self.intermediates, self.anchor_octets)]),
+            SubjectIndex([Issuer(parsed, None) for parsed in helpers]),
         )
         self.revocations = revocations
-        self.lists = tuple(lists)
+        self.lists = by_scope(map(as_list, lists))
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} anchors={len(self.anchors)}>"
@@ -119,7 +124,10 @@ class TrustStore:
 
 def _anchored(anchor: x509.Certificate | TrustAnchor) -> tuple[TrustAnchor, ParsedCertificate]:
     trusted = anchor if isinstance(anchor, TrustAnchor) else TrustAnchor(anchor)
-    return trusted, parse_certificate(to_der(trusted.certificate))
+    try:
+        return trusted, parse_certificate(to_der(trusted.certificate))
+    except PathError as error:
+        raise ConfigurationError(f"expected an anchor that can be read: {error.detail}") from None
 
 
 def _helpers(certificates: Iterable[x509.Certificate], anchors: frozenset[bytes]) -> list[ParsedCertificate]:
@@ -128,4 +136,7 @@ def _helpers(certificates: Iterable[x509.Certificate], anchors: frozenset[bytes]
         if not isinstance(certificate, x509.Certificate):
             raise ConfigurationError(f"expected a certificate as intermediate, got {type(certificate).__name__}")
     octets = dict.fromkeys(map(to_der, given))
-    return [parse_certificate(data) for data in octets if data not in anchors]
+    try:
+        return [parse_certificate(data) for data in octets if data not in anchors]
+    except PathError as error:
+        raise ConfigurationError(f"expected intermediates that can be read: {error.detail}") from None

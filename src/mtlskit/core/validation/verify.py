@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TypeVar
@@ -14,13 +14,15 @@ from mtlskit.core.validation.budget import exceeded
 from mtlskit.core.validation.builder import Chain, Path, Search
 from mtlskit.core.validation.certificate import ParsedCertificate, parse_certificate
 from mtlskit.core.validation.checks import Question, faults, is_faultless
-from mtlskit.core.validation.constraints import constraint_faults
+from mtlskit.core.validation.constraints import constraint_fault
 from mtlskit.core.validation.explain import most_telling, refusals
-from mtlskit.core.validation.lengths import length_faults
+from mtlskit.core.validation.lengths import length_fault
+from mtlskit.core.validation.ocsp import OCSPEvidence, evidence_of
 from mtlskit.core.validation.path import VerifiedPath, proven
-from mtlskit.core.validation.policies import PolicyInputs, policy_faults
-from mtlskit.core.validation.profiles import COMPATIBLE, Limits, Profile, Purpose, RevocationMode
-from mtlskit.core.validation.reference import reference_name_of
+from mtlskit.core.validation.policies import PolicyInputs, policy_fault
+from mtlskit.core.validation.profiles import COMPATIBLE, Limits, Profile, Purpose, RevocationMode, RevocationUnknown
+from mtlskit.core.validation.reference import ReferenceName, reference_name_of
+from mtlskit.core.validation.revocation_status import Revocation, RevocationCheck
 from mtlskit.core.validation.rules import Role
 from mtlskit.core.validation.trust import Revocations, TrustAnchor, TrustStore
 from mtlskit.errors import ConfigurationError, PathError
@@ -37,9 +39,10 @@ def verify_path(
     purpose: Purpose | str,
     now: datetime,
     profile: Profile = COMPATIBLE,
-    reference_name: str | None = None,
+    reference_name: ReferenceName | str | None = None,
     revocation: RevocationMode | str = RevocationMode.OFF,
-    ocsp: Iterable[bytes] = (),
+    ocsp: Iterable[OCSPEvidence | bytes] = (),
+    revocation_unknown: RevocationUnknown | str = RevocationUnknown.DENY,
     policies: PolicyInputs = _DEFAULT_POLICIES,
     limits: Limits = _DEFAULT_LIMITS,
 ) -> VerifiedPath:
@@ -52,9 +55,11 @@ def verify_path(
     _check_types(presented, trust, profile, policies, limits)
     wanted = _member(Purpose, purpose)
     question = Question(wanted, _moment(now), profile, reference_name_of(wanted, reference_name))
-    verdict = _Verdict(question, trust, policies, _member(RevocationMode, revocation))
+    asked = Revocation(
+        _member(RevocationMode, revocation), _member(RevocationUnknown, revocation_unknown), evidence_of(ocsp)
+    )
     try:
-        return verdict.on(presented, limits)
+        return _Verdict(question, trust, policies, asked).on(presented, limits)
     except der.DERError as error:  # in an extension that cryptography does not look into
         raise PathError(Reason.MALFORMED, None, f"expected extensions in DER: {error}") from None
 
@@ -62,9 +67,7 @@ def verify_path(
 class _Verdict:
     """One question to one trust store."""
 
-    def __init__(
-        self, question: Question, trust: TrustStore, policies: PolicyInputs, revocation: RevocationMode
-    ) -> None:
+    def __init__(self, question: Question, trust: TrustStore, policies: PolicyInputs, revocation: Revocation) -> None:
         self._question = question
         self._trust = trust
         self._policies = policies
@@ -75,13 +78,13 @@ class _Verdict:
         leaf = parse_certificate(presented.ders[0], 0)
         if (pinned := self._trust.pinned.get(leaf.der)) is not None:
             return self._pinned(*pinned)
-        pool, unreadable = _pool(presented)
+        pool, unreadable = _pool(presented, self._trust.octets)
         search = Search(leaf, pool, self._trust, self._question, limits)
         if is_faultless(leaf, Role.LEAF, self._question):
-            path = search.find(lambda path: self._holds(path, search))
+            path = search.find(lambda path: self._holds(path, search), lambda path: self._stands(path, search))
             if path is not None:
-                return self._proof(path.chain, path.anchor)
-        raise most_telling([*unreadable, *refusals(search, lambda path: self._objections(path, search))])
+                return self._proof(path.chain, path.anchor, self._ends(path, search))
+        raise most_telling([*unreadable, *refusals(search, lambda path: self._all_objections(path, search))])
 
     # A pinned leaf is its own anchor: trusted as it is, for its time and purpose.
     def _pinned(self, anchor: TrustAnchor, leaf: ParsedCertificate) -> VerifiedPath:
@@ -93,31 +96,51 @@ class _Verdict:
     def _holds(self, path: Path, search: Search) -> bool:
         return next(self._objections(path, search), None) is None
 
+    def _stands(self, path: Path, search: Search) -> bool:
+        return next(self._revocations(path, search), None) is None
+
+    def _all_objections(self, path: Path, search: Search) -> Iterator[PathError]:
+        yield from self._objections(path, search)
+        yield from self._revocations(path, search)
+
     def _objections(self, path: Path, search: Search) -> Iterator[PathError]:
-        yield from length_faults(path.chain)
-        yield from constraint_faults(path.chain, self._question.profile, search.budget)
-        yield from policy_faults(path.chain, self._policies, search.budget)
-        yield from self._revoked(path)
+        chain = path.chain
+        if (fault := length_fault(chain)) is not None:
+            yield fault
+        if (fault := constraint_fault(chain, self._question.profile, search.budget)) is not None:
+            yield fault
+        if (fault := policy_fault(chain, self._policies, search.budget)) is not None:
+            yield fault
 
-    # Whatever the revocation mode: what an issuing authority of our own has revoked stays revoked.
-    def _revoked(self, path: Path) -> Iterator[PathError]:
-        revocations = self._trust.revocations
-        if revocations is not None:
-            for certificate, (key, serial) in zip(path.chain, _links(path.chain), strict=False):
-                why = _reason_of(revocations, key, serial)
-                if why is not None:
-                    yield certificate.refused(
-                        Reason.REVOKED, f"expected a certificate that is not revoked, got one revoked as {why}", why=why
-                    )
-        if self._revocation is not RevocationMode.OFF:
-            yield path.chain[0].refused(Reason.REVOCATION_UNKNOWN, "expected a revocation list, got none")
+    def _revocations(self, path: Path, search: Search) -> Iterator[PathError]:
+        chain = path.chain
+        if self._trust.revocations is not None:
+            yield from _revoked(chain, self._trust.revocations)
+        if self._revocation.mode is not RevocationMode.OFF:
+            yield from RevocationCheck(self._trust, search, self._revocation).faults(chain, path.anchor)
 
-    def _proof(self, chain: Chain, anchor: TrustAnchor) -> VerifiedPath:
+    # When what the lists and responses say of the path ends to hold.
+    def _ends(self, path: Path, search: Search) -> list[datetime]:
+        if self._revocation.mode is RevocationMode.OFF:
+            return []
+        return RevocationCheck(self._trust, search, self._revocation).ends(path.chain, path.anchor)
+
+    def _proof(self, chain: Chain, anchor: TrustAnchor, ends: Sequence[datetime] = ()) -> VerifiedPath:
         certificates = [each.certificate for each in chain if each.certificate is not None]
+        not_after = min([each.not_after for each in chain] + [*ends])
         return proven(
-            certificates, anchor=anchor, links=_links(chain), not_after=min(each.not_after for each in chain),
+            certificates, anchor=anchor, links=_links(chain), not_after=not_after,
             purpose=self._question.purpose, profile=self._question.profile,
         )  # fmt: skip
+
+
+# Whatever the revocation mode: what an issuing authority of our own has revoked stays revoked.
+def _revoked(chain: Chain, revocations: Revocations) -> Iterator[PathError]:
+    for certificate, (key, serial) in zip(chain, _links(chain), strict=False):
+        why = _reason_of(revocations, key, serial)
+        if why is not None:
+            detail = f"expected a certificate that is not revoked, got one revoked as {why}"
+            yield certificate.refused(Reason.REVOKED, detail, why=why)
 
 
 # The store is somebody else's code: if it cannot answer, nobody may pass.
@@ -133,12 +156,12 @@ def _links(chain: Chain) -> list[tuple[bytes, int]]:
     return [(chain[at + 1].key_id, chain[at].frame.serial) for at in range(len(chain) - 1)]
 
 
-def _pool(presented: PresentedChain) -> tuple[list[ParsedCertificate], list[PathError]]:
+def _pool(presented: PresentedChain, trusted: frozenset[bytes]) -> tuple[list[ParsedCertificate], list[PathError]]:
     pool: list[ParsedCertificate] = []
     unreadable: list[PathError] = []
     known = {presented.ders[0]}
     for position, data in enumerate(presented.ders):
-        if data in known:
+        if data in known or data in trusted:
             continue
         known.add(data)
         try:
@@ -149,7 +172,7 @@ def _pool(presented: PresentedChain) -> tuple[list[ParsedCertificate], list[Path
 
 
 def _check_size(presented: PresentedChain, limits: Limits) -> None:
-    if not all(isinstance(data, bytes) for data in presented.ders):
+    if {*map(type, presented.ders)} != {bytes}:
         raise ConfigurationError("expected the presented certificates as bytes, got something else")
     if len(presented.ders) > limits.certificates:
         raise exceeded("presented certificates", limits.certificates, len(presented.ders))
@@ -175,6 +198,8 @@ _Member = TypeVar("_Member", bound=StrEnum)
 
 
 def _member(kind: type[_Member], value: str) -> _Member:
+    if isinstance(value, kind):
+        return value
     try:
         return kind(value)
     except ValueError:

@@ -1,0 +1,93 @@
+"""Question: what does a whole verdict cost over the two signature verifications that nobody can save?
+
+Leaf + intermediate + root, P-256, DER in, verdict out, everything of the peer's built for the call; side by side with
+`cryptography`'s ClientVerifier and pyOpenSSL's X509StoreContext on the same bytes. Prints ratios to the floor
+measured in the same run. Run: `python benchmarks/bench_validation.py`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509 import verification
+from OpenSSL import crypto
+
+from mtlskit.core.certificates import PresentedChain, to_der
+from mtlskit.core.validation import Purpose, TrustStore, verify_path
+from mtlskit.testing.certificates import Authority
+
+ROUNDS, CALLS = 100, 40
+
+
+def main() -> None:
+    now = datetime.now(UTC)
+    root = Authority.root()
+    leaf = root.intermediate(path_length=0).leaf(sans=("dns:device.example", "uri:spiffe://example/device"))
+    ders = tuple(map(to_der, leaf.certificates))
+    trust = TrustStore([root.certificate])
+    knowing = TrustStore([root.certificate], intermediates=leaf.certificates[1:])
+    results = measure(
+        {
+            "floor: two bare verifications": _floor(leaf.certificates, root.certificate),
+            "verify_path": lambda: verify_path(PresentedChain(ders), trust, purpose=Purpose.CLIENT_AUTH, now=now),
+            "verify_path, intermediate in the TrustStore": lambda: verify_path(
+                PresentedChain(ders), knowing, purpose=Purpose.CLIENT_AUTH, now=now
+            ),
+            "verify_path, TrustStore per call": lambda: verify_path(
+                PresentedChain(ders), TrustStore([root.certificate]), purpose=Purpose.CLIENT_AUTH, now=now
+            ),
+            "cryptography ClientVerifier, built per call": lambda: _rust(ders, root.certificate, now),
+            "pyOpenSSL X509StoreContext": _openssl(ders, root.certificate),
+        }
+    )
+    floor = results["floor: two bare verifications"]
+    for name, microseconds in results.items():
+        print(f"{name:45s} {microseconds:8.1f} us   {microseconds / floor:5.2f} x floor")
+
+
+def measure(calls: dict[str, Callable[[], object]]) -> dict[str, float]:
+    """The least mean of each call over the rounds, in microseconds; the calls take turns, so that noise is shared."""
+    found: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(ROUNDS):
+        for name, call in calls.items():
+            start = time.perf_counter()
+            for _ in range(CALLS):
+                call()
+            found[name].append((time.perf_counter() - start) / CALLS * 1e6)
+    return {name: min(values) for name, values in found.items()}
+
+
+def _floor(chain: tuple[x509.Certificate, ...], root: x509.Certificate) -> Callable[[], object]:
+    algorithm = ec.ECDSA(hashes.SHA256())
+    issuers = (*chain[1:], root)
+    work = [
+        (issuer.public_key(), certificate.signature, certificate.tbs_certificate_bytes)
+        for certificate, issuer in zip(chain, issuers, strict=True)
+    ]
+    return lambda: [key.verify(signature, tbs, algorithm) for key, signature, tbs in work]
+
+
+def _rust(ders: tuple[bytes, ...], root: x509.Certificate, now: datetime) -> object:
+    leaf, *others = map(x509.load_der_x509_certificate, ders)
+    builder = verification.PolicyBuilder().store(verification.Store([root])).time(now)
+    return builder.build_client_verifier().verify(leaf, others)
+
+
+def _openssl(ders: tuple[bytes, ...], root: x509.Certificate) -> Callable[[], object]:
+    store = crypto.X509Store()
+    store.add_cert(crypto.X509.from_cryptography(root))
+
+    def verify() -> object:
+        leaf, *others = (crypto.load_certificate(crypto.FILETYPE_ASN1, der) for der in ders)
+        return crypto.X509StoreContext(store, leaf, others).verify_certificate()
+
+    return verify
+
+
+if __name__ == "__main__":
+    main()
