@@ -24,6 +24,8 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
             if message["type"] == "websocket.receive":
                 await send({"type": "websocket.send", "text": message["text"]})
         return
+    while scope["method"] == "POST" and (await receive()).get("more_body"):
+        continue
     identity = client_identity(scope)
     headers = {name.decode(): value.decode() for name, value in scope["headers"]}
     told = {"name": identity.common_name if identity else None, "host": headers["host"], "headers": sorted(headers)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import ssl
 import time
@@ -195,6 +196,48 @@ def test_i12_the_silent_are_dropped_and_others_are_served_meanwhile(loop: str) -
                 pass
             raw.close()
         assert time.monotonic() - started < 10
+
+
+@pytest.mark.invariant(12)
+@pytest.mark.parametrize("http", ["h11", "httptools"])
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_i12_a_request_that_does_not_come_to_its_end_is_given_up(
+    loop: str, http: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the handshake, in the first head, and in a later one; a slow upload and a WebSocket are left alone."""
+    monkeypatch.setattr(adapter, "REQUEST_SECONDS", 0.6)
+    with listening("pyopenssl", loop=loop, http=http) as listener:
+        context = listener.saas.client("acme")
+        head = f"POST / HTTP/1.1\r\nHost: {ACME}\r\nContent-Length: 8\r\n".encode()
+        silent, half, later, slow = (listener.connect(context, ACME) for _ in range(4))
+        half.sendall(head)
+        assert request(later, ACME)[0] == 200
+        later.sendall(head)
+        slow.sendall(head + b"\r\n")
+        for _ in range(8):
+            time.sleep(0.2)
+            slow.sendall(b"x")
+        assert slow.recv(4096).startswith(b"HTTP/1.1 200")
+        started = time.monotonic()
+        for tls in (silent, half, later):
+            with contextlib.suppress(ConnectionError, ssl.SSLError):
+                assert tls.recv(1) == b""
+            tls.close()
+        slow.close()
+        assert time.monotonic() - started < 1
+
+
+@pytest.mark.invariant(2)
+def test_i2_a_target_in_absolute_form_names_the_same_authority(listener: Listener) -> None:
+    context = listener.saas.client("acme")
+    for line, statuses in (
+        (f"GET https://{ACME}/ HTTP/1.1", {200}),
+        (f"GET https://{UMBRELLA}/ HTTP/1.1", {421}),
+        (f"CONNECT {UMBRELLA}:443 HTTP/1.1", {421, 400}),
+    ):
+        with listener.connect(context, ACME) as tls:
+            tls.sendall(f"{line}\r\nHost: {ACME}\r\n\r\n".encode())
+            assert int(tls.recv(4096).split()[1]) in statuses, line
 
 
 def test_many_clients_at_once_get_their_own_identity() -> None:

@@ -179,7 +179,7 @@ def test_a_rejected_certificate_refuses_even_if_the_callback_let_it_pass(
 ) -> None:
     def forgetful(connection: Any, _certificate: Any, code: int, _depth: int, ok: int) -> bool:
         if not ok:
-            connection.get_app_data().note_rejected(code)
+            connection.get_app_data().note_rejected(code, None)
         return True
 
     monkeypatch.setattr("mtlskit.backends.pyopenssl._note_rejected", forgetful)

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mtlskit.core.evidence import PeerEvidence
-from mtlskit.errors import ConfigurationError
+from mtlskit.errors import ConfigurationError, Unavailable
 from mtlskit.gate.asgi import MTLSMiddleware, client_identity
 from mtlskit.gate.connection import SCOPE_KEY, Connection
 from mtlskit.gate.forwarded import is_forwarded_certificate
@@ -141,6 +141,37 @@ def test_i2_a_request_has_exactly_one_host(provider: World, hosts: tuple[str, ..
     assert (call.seen, call.status) == (None, 421)
 
 
+@pytest.mark.invariant(2)
+@pytest.mark.parametrize(
+    ("scope", "status"),
+    [
+        ({"path": f"https://{ACME}/admin"}, 200),
+        ({"path": f"https://{UMBRELLA}/admin"}, 421),
+        ({"path": "/admin", "mtlskit.target": f"https://{UMBRELLA}/admin"}, 421),
+        ({"path": "/admin", "mtlskit.target": f"https://{ACME}/admin"}, 200),
+        ({"path": f"{UMBRELLA}:443", "method": "CONNECT"}, 421),
+        ({"path": f"{ACME}:443", "method": "CONNECT"}, 421),
+        ({"path": "*", "method": "OPTIONS"}, 200),
+        ({"path": "//umbrella.example/"}, 200),
+        ({"path": ""}, 200),
+    ],
+)
+def test_i2_a_target_that_names_an_authority_names_the_same_one(
+    provider: World, scope: dict[str, str], status: int
+) -> None:
+    assert Call(provider, "acme", ACME, **scope).status == status
+
+
+@pytest.mark.invariant(12)
+def test_i12_long_header_names_are_not_remembered() -> None:
+    from mtlskit.gate import forwarded
+
+    before = forwarded._remembered.cache_info().currsize
+    assert is_forwarded_certificate(b"Client-Cert-" + b"x" * 100_000)
+    assert not is_forwarded_certificate(b"y" * 100_000)
+    assert forwarded._remembered.cache_info().currsize == before
+
+
 @pytest.mark.invariant(3)
 def test_i3_without_evidence_of_a_server_adapter_every_request_is_refused(provider: World) -> None:
     call = Call(provider, "acme", ACME, **{SCOPE_KEY: None})
@@ -153,6 +184,8 @@ FORWARDED = [
     "SSL_CLIENT_S_DN", "Ssl-Client-Verify", "X-SSL-Client-S-DN", "X-Client-Cert", "X-Amzn-Mtls-Clientcert",
     "X-Amzn-Mtls-Clientcert-Leaf", "CloudFront-Viewer-Cert-Serial-Number", "Cf-Client-Cert-Der-Base64",
     "Cf-Cert-Presented", "X-ARR-ClientCert", "X-Ssl-Client-Escaped-Cert", "x-client_certificate",
+    "Cert-Chain", "CERT_CHAIN_0", "X-SSL-Issuer", "X-SSL-Subject", "X-Client-S-DN", "X-Client-I-DN", "X-Client-Subject",
+    "X-Client-Issuer", "X-Client-Verified", "TLS-Client-Cert", "X-Certificate", "SSLClientCertSubject", "SSL.Client.Cert",
 ]  # fmt: skip
 
 
@@ -178,7 +211,19 @@ def test_i8_no_mix_of_case_and_underscores_gets_through(name: str, choices: list
 
 
 @pytest.mark.parametrize(
-    "name", ["host", "cookie", "authorization", "x-forwarded-for", "x-forwarded-proto", "accept", "content-type"]
+    "name",
+    [
+        "host",
+        "cookie",
+        "authorization",
+        "x-forwarded-for",
+        "x-forwarded-proto",
+        "accept",
+        "content-type",
+        "x-client-version",
+        "x-client-id",
+        "x-certified",
+    ],
 )
 def test_other_headers_stay(name: str) -> None:
     assert not is_forwarded_certificate(name.encode())
@@ -273,4 +318,54 @@ def test_a_running_request_is_ended_when_a_change_denies_it() -> None:
 
         middleware = MTLSMiddleware(app, saas.gate)
         asyncio.run(main())
-        assert closed == ["acme"]
+        assert closed
+        assert set(closed) == {"acme"}
+
+
+def test_running_requests_are_ended_when_the_store_falls_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    with world("ssl") as saas:
+        closed: list[str] = []
+
+        async def app(_scope: Any, _receive: Any, _send: Any) -> None:
+            def gone() -> None:
+                raise Unavailable("expected a store that answers, got none")
+
+            monkeypatch.setattr(saas.store, "poll", gone)
+            monkeypatch.setattr("mtlskit.gate.gate._STALE_SECONDS", 0.1)
+            await asyncio.sleep(2)
+
+        async def main() -> None:
+            connection = Connection(Peer("acme", ACME), lambda: closed.append("acme"))
+            scope = {"type": "websocket", "headers": [(b"host", ACME.encode())], SCOPE_KEY: connection}
+            await MTLSMiddleware(app, saas.gate)(scope, None, None)  # type: ignore[arg-type]
+
+        asyncio.run(main())
+        assert closed
+
+
+def test_a_change_between_the_verdict_and_the_start_of_the_request_is_not_missed() -> None:
+    with world("ssl") as saas:
+        closed: list[str] = []
+
+        class Racing(MTLSMiddleware):
+            """Commits the change in the moment after the verdict."""
+
+            async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+                decide_on = saas.gate.decide_on
+
+                def racing(connection: Connection, authority: str | None) -> Any:
+                    verdict = decide_on(connection, authority)
+                    saas.gate.decide_on = decide_on  # type: ignore[method-assign]
+                    saas.gate.hostnames.remove(ACME)
+                    return verdict
+
+                saas.gate.decide_on = racing  # type: ignore[method-assign]
+                await super().__call__(scope, receive, send)
+
+        async def app(_scope: Any, _receive: Any, _send: Any) -> None:
+            await asyncio.sleep(1.2)
+
+        connection = Connection(Peer("acme", ACME), lambda: closed.append("acme"))
+        scope = {"type": "websocket", "headers": [(b"host", ACME.encode())], SCOPE_KEY: connection}
+        asyncio.run(Racing(app, saas.gate)(scope, None, None))  # type: ignore[arg-type]
+        assert closed

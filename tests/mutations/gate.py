@@ -167,8 +167,8 @@ MUTATIONS = [
     ),
     Mutation(
         "gate/forwarded.py",
-        '.replace(b"_", b"-")',
-        "",
+        "if octet in _KEPT)",
+        "if octet != 45)",
         f"{_ASGI} -k i8",
         "I8: underscores are hyphens",
     ),
@@ -251,7 +251,7 @@ MUTATIONS = [
     ),
     Mutation(
         "backends/pyopenssl.py",
-        "    return not tls.rejected\n",
+        "    return bool(ok)\n",
         "    return True\n",
         f"{_BACKENDS}",
         "the callback refuses what OpenSSL rejected",

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Final
 
 from mtlskit.authority.ledger import scan_revocations
 from mtlskit.authority.topics import REVOCATION
+from mtlskit.locks import ForkSafeLock
 from mtlskit.ports import EVERYTHING, Store
 
 _MOST_ISSUERS: Final = 65_536
@@ -25,7 +25,7 @@ class RevokedSerials:
         self._store = store
         self._by_issuer: dict[bytes, dict[int, str]] = {}
         self._changes = 0
-        self._lock = threading.Lock()
+        self._lock = ForkSafeLock()
         self._unsubscribe = store.subscribe(self._on_change)
 
     def reason_of(self, issuer_key: bytes, serial: int) -> str | None:

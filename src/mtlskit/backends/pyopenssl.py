@@ -16,7 +16,7 @@ from cryptography import x509
 from OpenSSL import SSL, crypto
 
 from mtlskit.backends.pyopenssl_object import PyOpenSSLObject
-from mtlskit.backends.resumption import ChainMemory
+from mtlskit.backends.resumption import MOST_CHAINS, ChainMemory
 from mtlskit.backends.sockets import TLSSocket
 from mtlskit.core.evidence import Resumption, TLSVersion
 from mtlskit.errors import ConfigurationError
@@ -37,6 +37,7 @@ _VERIFY_MODES = {
 }
 # The suites of CPython's own `ssl` for TLS 1.2, so that both backends speak the same ones.
 _CIPHERS = b"@SECLEVEL=2:ECDH+AESGCM:ECDH+CHACHA20:ECDH+AES:DHE+AES:!aNULL:!eNULL:!aDSS:!SHA1:!AESCCM"
+_DEEPEST_PATH = 8  # the depth of `verify_path`, which OpenSSL would follow to 100 (I12)
 _MODE_NO_AUTO_CHAIN = 8  # SSL_MODE_NO_AUTO_CHAIN: else certificates of the trust store are sent to the peer
 _MODE_ENABLE_PARTIAL_WRITE = 1  # SSL_MODE_ENABLE_PARTIAL_WRITE: one record a call, and then copies of the rest
 
@@ -148,7 +149,7 @@ class PyOpenSSLServerContext(_PyOpenSSLContext):
 
     def __init__(self, configuration: ServerConfiguration) -> None:
         self._configuration = configuration
-        self.chains = ChainMemory()
+        self.chains = ChainMemory(_most_chains(configuration))
         super().__init__(configuration.alpn)
 
     def _object(
@@ -175,6 +176,8 @@ class PyOpenSSLServerContext(_PyOpenSSLContext):
         configuration = self._configuration
         collect = configuration.verification is Verification.COLLECT
         context.set_verify(_VERIFY_MODES[configuration.verification], _take_all if collect else _note_rejected)
+        # What is collected is judged by `verify_path` alone: OpenSSL need not walk a stranger's chain at all.
+        context.set_verify_depth(0 if collect else _DEEPEST_PATH)
         _trust(context, (*configuration.anchors, *configuration.intermediates))
         for anchor in configuration.anchors:
             context.add_client_ca(anchor)
@@ -214,6 +217,12 @@ class PyOpenSSLClientContext(_PyOpenSSLContext):
         if configuration.chain is not None:
             _load_chain(context, configuration.chain)
         return context
+
+
+def _most_chains(configuration: ServerConfiguration) -> int:
+    if configuration.resumption is Resumption.NONE:
+        return 0
+    return 64 if configuration.verification is Verification.COLLECT else MOST_CHAINS  # collected ones are strangers'
 
 
 def _context(method: int, minimum_version: TLSVersion) -> SSL.Context:
@@ -262,21 +271,16 @@ def _take_all(_connection: SSL.Connection, _certificate: crypto.X509, _code: int
 
 
 def _note_rejected(connection: SSL.Connection, certificate: crypto.X509, code: int, depth: int, ok: int) -> bool:
-    # A fault above the leaf is remembered and the walk goes on to the leaf, where it ends in a refusal: that is
-    # how the event can say whose certificate it was. `do_handshake` checks once more that nothing slipped by.
-    tls = connection.get_app_data()
+    # The first fault ends it, though the leaf is seen only if the fault is its own: to walk on would let a stranger
+    # choose how many signatures are checked, and a fault that is told after the leaf would pass.
     if not ok:
-        tls.note_rejected(code)
-    if depth > 0:
-        return True
-    if tls.rejected:
-        tls.note_rejected_leaf(certificate)
-    return not tls.rejected
+        connection.get_app_data().note_rejected(code, certificate if depth == 0 else None)
+    return bool(ok)
 
 
 def _verify_server(connection: SSL.Connection, certificate: crypto.X509, code: int, depth: int, ok: int) -> bool:
     if not ok:
-        connection.get_app_data().note_rejected(code)
+        connection.get_app_data().note_rejected(code, None)
         return False
     return depth > 0 or connection.get_app_data().accepts_server(certificate)
 

@@ -78,13 +78,11 @@ class PyOpenSSLObject:
         """The server name that OpenSSL read in the ClientHello."""
         self.seen_server_name = None if name is None else name.decode("ascii")
 
-    def note_rejected(self, code: int) -> None:
+    def note_rejected(self, code: int, leaf: crypto.X509 | None) -> None:
         """A certificate was rejected with OpenSSL's `code`; the first one tells the reason."""
         self._rejected_code = self._rejected_code or code
-
-    def note_rejected_leaf(self, leaf: crypto.X509) -> None:
-        """The end-entity certificate of the path that was rejected."""
-        self._rejected_chain = PresentedChain.from_der(_der(leaf))
+        if leaf is not None:
+            self._rejected_chain = PresentedChain.from_der(_der(leaf))
 
     @property
     def rejected(self) -> bool:
@@ -127,9 +125,15 @@ class PyOpenSSLObject:
 
     def do_handshake(self) -> None:
         """One step of the handshake; raises as `ssl.SSLObject.do_handshake`."""
-        self._step(self.connection.do_handshake)
-        if self.rejected:
+        self._feed()
+        try:
+            self.connection.do_handshake()
+        except SSL.Error as error:
+            self._drain()
+            raise self._translated(error) from None
+        if self.rejected:  # nothing of what OpenSSL wrote, a session ticket for one, leaves
             raise _verification_error(self._rejected_code)
+        self._drain()
 
     def read(self, len: int = 1024, buffer: Any = None) -> Any:  # noqa: A002
         """As `ssl.SSLObject.read`."""

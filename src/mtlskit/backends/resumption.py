@@ -11,16 +11,17 @@ from collections import OrderedDict
 
 from mtlskit.core.certificates import PresentedChain
 
-_MOST_CHAINS = 1024
+MOST_CHAINS = 1024
 _LARGEST_CHAIN = 16 * 1024
 
 
 class ChainMemory:
     """A bounded table from leaf to presented chain. Single operations are atomic under the interpreter's lock."""
 
-    __slots__ = ("_chains",)
+    __slots__ = ("_chains", "_most")
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = MOST_CHAINS) -> None:
+        self._most = most
         self._chains: OrderedDict[bytes, PresentedChain] = OrderedDict()
 
     def recall(self, chain: PresentedChain, *, resumed: bool) -> PresentedChain:
@@ -29,6 +30,6 @@ class ChainMemory:
             return self._chains.get(chain.leaf_der, chain)
         if len(chain.ders) > 1 and sum(map(len, chain.ders)) <= _LARGEST_CHAIN:
             self._chains[chain.leaf_der] = chain
-            if len(self._chains) > _MOST_CHAINS:
+            if len(self._chains) > self._most:
                 self._chains.popitem(last=False)
         return chain

@@ -97,6 +97,7 @@ class RoutedObject:
         "_hello",
         "_incoming",
         "_inner",
+        "_is_done",
         "_name",
         "_outgoing",
         "_probe",
@@ -127,6 +128,7 @@ class RoutedObject:
         self._hello = bytearray()
         self._name: str | None = None
         self._inner: Any = None
+        self._is_done = False
         self._refusal: ssl.SSLError | None = None
         self._evidence: PeerEvidence | None = None
 
@@ -144,6 +146,7 @@ class RoutedObject:
                 self._route()
             self._inner.do_handshake()
             self._check_name()
+            self._is_done = True
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
             raise
         except HandshakeError as error:
@@ -227,10 +230,14 @@ class RoutedObject:
 
     def read(self, *arguments: Any) -> Any:
         """As `ssl.SSLObject.read`."""
+        if not self._is_done:
+            self.do_handshake()
         return self._inner.read(*arguments)
 
     def write(self, data: Any) -> int:
         """As `ssl.SSLObject.write`."""
+        if not self._is_done:
+            self.do_handshake()
         written: int = self._inner.write(data)
         return written
 

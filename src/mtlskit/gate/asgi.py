@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, MutableMapping
 from functools import lru_cache
 from typing import Any, TypeAlias
+from urllib.parse import urlsplit
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
@@ -18,7 +19,7 @@ from mtlskit.core.evidence import PeerEvidence
 from mtlskit.core.reasons import Reason
 from mtlskit.core.verdict import Allow, Deny
 from mtlskit.errors import ConfigurationError
-from mtlskit.gate.connection import SCOPE_KEY, Connection
+from mtlskit.gate.connection import SCOPE_KEY, TARGET_KEY, Connection
 from mtlskit.gate.forwarded import is_forwarded_certificate
 from mtlskit.gate.gate import Gate
 from mtlskit.gate.live import LiveRequests
@@ -106,7 +107,15 @@ def _strip_and_find_authority(scope: Scope) -> str | None:
             stripped += 1
     if stripped:
         scope["headers"] = [(name, value) for name, value in headers if not is_forwarded_certificate(name)]
-    return authority if hosts == 1 else None
+    return authority if hosts == 1 and _is_own_target(scope, authority) else None
+
+
+def _is_own_target(scope: Scope, host: str | None) -> bool:
+    """Whether the request target names no other authority than Host (RFC 9112, 3.2.2), and is no tunnel's."""
+    target = scope.get(TARGET_KEY) or scope.get("path") or "/"
+    if scope.get("method") == "CONNECT":
+        return False
+    return target[0] == "/" or target == "*" or urlsplit(target).netloc == host
 
 
 def _put_in_place(scope: Scope, connection: Connection, verdict: Allow) -> None:

@@ -10,6 +10,8 @@ from mtlskit.core.evidence import PeerEvidence
 from mtlskit.core.verdict import Allow
 
 SCOPE_KEY = "mtlskit.connection"
+TARGET_KEY = "mtlskit.target"
+"""The request target as it was sent, where the server knows it and it is not just a path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +25,10 @@ class Allowed:
 
 
 class Connection:
-    """The evidence of one TLS connection, and the way to end it. A server adapter makes one per connection."""
+    """The evidence of one TLS connection, and the way to end it. A server adapter makes one per connection.
+
+    `close` ends it at once, whether its peer reads or not.
+    """
 
     __slots__ = ("allowed", "close", "evidence", "tls", "tls_scope")
 

@@ -1,6 +1,7 @@
 """The header names under which proxies forward a client certificate. On the way in each of them is stripped (I8).
 
-Names are compared as WSGI, PHP and nginx fold them: without case, `_` like `-`. So `SSL_Client_S_DN` is caught too.
+Names are compared by their letters and digits alone: applications and gateways fold case, `-`, `_` and `.` in
+different ways, and whatever one of them could take for such a header does not get through.
 """
 
 from __future__ import annotations
@@ -9,20 +10,27 @@ from functools import lru_cache
 
 # RFC 9440, Envoy, Azure, and what nginx, Apache, HAProxy and Caddy are configured to send by convention.
 _NAMES = frozenset({
-    b"client-cert", b"client-cert-chain", b"client-certificate", b"ssl-cert", b"x-arr-clientcert",
-    b"x-forwarded-client-cert", b"x-forwarded-clientcert", b"x-ssl", b"x-ssl-cert",
+    b"certificate", b"sslcert", b"xarrclientcert", b"xcert", b"xcertificate", b"xclientdn", b"xclientidn",
+    b"xclientissuer", b"xclientsdn", b"xclientserial", b"xclientsubject", b"xclientverified", b"xclientverify",
 })  # fmt: skip
 # The same, and Traefik, AWS load balancers, CloudFront, Cloudflare, Google.
 _PREFIXES = (
-    b"cf-cert-", b"cf-client-cert-", b"cf-tls-client-auth", b"cloudfront-viewer-cert-", b"ssl-c-", b"ssl-client-",
-    b"x-amzn-mtls-", b"x-client-cert", b"x-client-dn", b"x-client-verify", b"x-forwarded-client-cert-",
-    b"x-forwarded-ssl-client-", b"x-forwarded-tls-client-cert", b"x-goog-client-cert", b"x-mtls-", b"x-ssl-c-",
-    b"x-ssl-client-", b"x-ssl-verify", b"x-tls-client-",
+    b"certchain", b"cfcert", b"cfclientcert", b"cftlsclientauth", b"clientcert", b"cloudfrontviewercert", b"sslc",
+    b"tlsclient", b"xamznmtls", b"xclientcert", b"xforwardedclientcert", b"xforwardedsslclient", b"xforwardedtlsclient",
+    b"xgoogclientcert", b"xmtls", b"xssl", b"xtlsclient",
 )  # fmt: skip
+_LONGEST_REMEMBERED = 64  # a peer chooses these names: what is remembered of them is bounded in number and in length
 
 
-@lru_cache(maxsize=2048)
 def is_forwarded_certificate(name: bytes) -> bool:
     """Whether a header of this name could be taken for a forwarded certificate or a fact about one."""
-    folded = name.lower().replace(b"_", b"-")
+    return _remembered(name) if len(name) <= _LONGEST_REMEMBERED else _is_one(name)
+
+
+def _is_one(name: bytes) -> bool:
+    folded = bytes(octet for octet in name[:256].lower() if octet in _KEPT)
     return folded in _NAMES or folded.startswith(_PREFIXES)
+
+
+_KEPT = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789")
+_remembered = lru_cache(maxsize=2048)(_is_one)

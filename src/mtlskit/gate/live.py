@@ -1,7 +1,8 @@
 """Requests that are still running, so that a change can end them: streams, WebSockets, long polls (I6).
 
-One task per event loop wakes once a second while there is anything to watch. It compares one number; only if a
-verdict could have turned does it ask the gate again for each connection, and closes those that are denied now.
+A timer per event loop asks the gate for each of them twice a second, which costs a comparison of numbers while
+nothing has changed, and ends those that are denied now: at once, for a peer that does not read would not let a
+connection be closed.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ from mtlskit.gate.gate import Gate
 
 _LOGGER = logging.getLogger("mtlskit.gate")
 _LOOK_SECONDS = 0.5
-_EXPIRY_SECONDS = 60.0  # time alone turns verdicts too: certificates expire
 
 
 class LiveRequests:
@@ -43,14 +43,11 @@ class _Watch:
         self._loop = weakref.proxy(loop)
         self._running: dict[object, tuple[Connection, str | None]] = {}
         self._timer: asyncio.TimerHandle | None = None
-        self._seen = gate.changes
-        self._next_expiry = loop.time() + _EXPIRY_SECONDS
 
     def add(self, connection: Connection, authority: str | None) -> Callable[[], None]:
         key = object()
         self._running[key] = (connection, authority)
         if self._timer is None:
-            self._seen = self._gate.changes
             self._timer = self._loop.call_later(_LOOK_SECONDS, self._look)
         return partial(self._running.__delitem__, key)
 
@@ -58,21 +55,16 @@ class _Watch:
         self._timer = None
         if not self._running:
             return
-        try:
-            self._close_denied()
-        except Exception:
-            _LOGGER.exception("running requests could not be judged again")
+        for connection, authority in list(self._running.values()):
+            try:
+                self._look_at(connection, authority)
+            except Exception:
+                _LOGGER.exception("a running request could not be judged again, and is ended")
+                connection.close()
         self._timer = self._loop.call_later(_LOOK_SECONDS, self._look)
 
-    def _close_denied(self) -> None:
-        self._gate.refresh()
-        due = self._loop.time() >= self._next_expiry
-        if self._gate.changes == self._seen and not due:
-            return
-        self._seen = self._gate.changes
-        self._next_expiry = self._loop.time() + _EXPIRY_SECONDS
-        for connection, authority in list(self._running.values()):
-            verdict = self._gate.decide(connection.evidence, authority)
-            if isinstance(verdict, Deny):
-                self._gate.report(connection.evidence, verdict)
-                connection.close()
+    def _look_at(self, connection: Connection, authority: str | None) -> None:
+        verdict = self._gate.decide_on(connection, authority)
+        if isinstance(verdict, Deny):
+            self._gate.report(connection.evidence, verdict)
+            connection.close()

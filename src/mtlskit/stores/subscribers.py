@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable
 from typing import TypeAlias
+
+from mtlskit.locks import ForkSafeLock
 
 _logger = logging.getLogger(__name__)
 
@@ -19,7 +20,7 @@ class Subscribers:
 
     def __init__(self) -> None:
         self._callbacks: tuple[tuple[object, Callback], ...] = ()
-        self._lock = threading.Lock()
+        self._lock = ForkSafeLock()
 
     def add(self, callback: Callback) -> Callable[[], None]:
         """Adds `callback`; gives the function that takes it away again, which may be called more than once."""

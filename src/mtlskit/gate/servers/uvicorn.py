@@ -13,7 +13,7 @@ from typing import Any
 
 from mtlskit.errors import ConfigurationError
 from mtlskit.gate.asgi import MTLSMiddleware
-from mtlskit.gate.connection import SCOPE_KEY, Connection
+from mtlskit.gate.connection import SCOPE_KEY, TARGET_KEY, Connection
 from mtlskit.gate.gate import Gate
 
 try:
@@ -25,6 +25,9 @@ except ImportError as error:
 
 HANDSHAKE_SECONDS = 5.0
 """How long a connection may take to finish its handshake; the silent are dropped then (I12)."""
+
+REQUEST_SECONDS = 10.0
+"""How long the head of a request may take, the first one counted from the end of the handshake."""
 
 
 def run(app: Any, gate: Gate, *, host: str = "127.0.0.1", port: int = 8443, **options: Any) -> None:
@@ -122,19 +125,61 @@ def _evident(protocol: type[Any]) -> type[Any]:
 
     def connection_made(self: Any, transport: Any) -> None:
         protocol.connection_made(self, transport)
-        self.app = _with_connection(self.app, transport)
+        self.head = _RequestHead(self, transport)
+        self.app = _with_connection(self.app, self, transport)
 
-    return type(f"Evident{protocol.__name__}", (protocol,), {"connection_made": connection_made})
+    def data_received(self: Any, data: bytes) -> None:
+        cycle = getattr(self, "cycle", _BUSY)
+        if cycle is None or getattr(cycle, "response_complete", False):
+            self.head.is_awaited()
+        protocol.data_received(self, data)
+
+    methods = {"connection_made": connection_made, "data_received": data_received}
+    return type(f"Evident{protocol.__name__}", (protocol,), methods)
 
 
-def _with_connection(app: Any, transport: Any) -> Any:
+_BUSY = object()
+
+
+class _RequestHead:
+    """Ends a connection on which a request was begun, or not even that, and never came to its end (I12)."""
+
+    __slots__ = ("_loop", "_protocol", "_timer", "_transport")
+
+    def __init__(self, protocol: Any, transport: Any) -> None:
+        self._protocol, self._transport = protocol, transport
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self.is_awaited()
+
+    def is_awaited(self) -> None:
+        if self._timer is None:
+            self._timer = self._loop.call_later(REQUEST_SECONDS, self._give_up)
+
+    def has_come(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _give_up(self) -> None:
+        self._timer = None
+        # A WebSocket has a protocol of its own, and its request has come.
+        if self._transport.get_protocol() is self._protocol:
+            self._transport.abort()
+
+
+def _with_connection(app: Any, protocol: Any, transport: Any) -> Any:
     tls = transport.get_extra_info("ssl_object")
     if tls is None:
         return app
-    connection = Connection(tls, transport.close)
+    connection = Connection(tls, transport.abort)
 
     def with_connection(scope: Any, receive: Any, send: Any) -> Any:
+        protocol.head.has_come()
         scope[SCOPE_KEY] = connection
+        target = getattr(protocol, "url", b"")  # httptools keeps it; h11 leaves it in the path
+        if target[:1] not in (b"/", b""):
+            scope[TARGET_KEY] = target.decode("latin-1")
         return app(scope, receive, send)
 
     return with_connection
