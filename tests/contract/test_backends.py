@@ -16,7 +16,7 @@ from mtlskit.backends import get_backend
 from mtlskit.backends.reasons import reason_of
 from mtlskit.backends.stdlib import load_signing_chain
 from mtlskit.core.certificates import SigningChain
-from mtlskit.core.evidence import TLSVersion
+from mtlskit.core.evidence import Resumption, TLSVersion
 from mtlskit.errors import ConfigurationError
 from mtlskit.ports import ClientConfiguration, ServerConfiguration, Verification
 from mtlskit.testing.certificates import SERVER_AUTH, Authority
@@ -186,6 +186,39 @@ def test_a_rejected_certificate_refuses_even_if_the_callback_let_it_pass(
     stranger = certificates().clients["stranger"]
     wire = Wire.between(client_context("ssl", version, stranger), server_context("pyopenssl"), ACME).handshake()
     assert isinstance(wire.server_error, ssl.SSLCertVerificationError)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_fault_above_the_leaf_leaves_no_session_behind(backend: str, version: ssl.TLSVersion) -> None:
+    """OpenSSL tells of name constraints after it has walked the path: a callback that waits for the leaf is too late."""
+    permitted = x509.NameConstraints([x509.DNSName("acme.example")], None)
+    root = Authority.root("Constrained root", extensions=[(permitted, True)])
+    outside = root.intermediate("Plant", sans=["dns:evil.example"]).leaf("device", sans=["dns:x.acme.example"])
+    context = server_context(backend, anchors=(root.certificate,), resumption=Resumption.TICKETS)
+    wire = Wire.between(client_context("ssl", version, outside), context, ACME).handshake()
+    assert isinstance(wire.server_error, ssl.SSLCertVerificationError)
+    seen = wire.client_sees()
+    assert seen is not None
+    assert "ALERT" in (seen.reason or "")
+    assert version is ssl.TLSVersion.TLSv1_2 or not wire.client.session or not wire.client.session.has_ticket
+
+
+@pytest.mark.invariant(12)
+def test_i12_openssl_walks_no_long_chains_for_strangers() -> None:
+    for verification, depth in ((Verification.REQUIRED, 8), (Verification.COLLECT, 0)):
+        context: Any = server_context("pyopenssl", verification=verification)
+        assert context._openssl_context().get_verify_depth() == depth
+
+
+@pytest.mark.invariant(12)
+def test_i12_chains_are_kept_only_where_sessions_are() -> None:
+    chain = certificates().clients["acme-deep"]
+    for resumption, kept in ((Resumption.NONE, 0), (Resumption.TICKETS, 1)):
+        context: Any = server_context("pyopenssl", resumption=resumption)
+        wire = Wire.between(client_context("ssl", ssl.TLSVersion.TLSv1_3, chain), context, ACME).handshake()
+        assert wire.server.evidence().presented == chain.presented()
+        assert len(context.chains._chains) == kept
 
 
 @EVERY_PAIR

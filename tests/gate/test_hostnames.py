@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -204,6 +209,82 @@ def test_memory_is_bounded_by_most_hostnames(backend: str, store: Any) -> None:
         assert isinstance(gate.explain(f"h{number}.many.example"), Allow)
     assert len(gate._snapshot._resolved) == 3
     assert len(gate._snapshot._entries) == 1
+
+
+@pytest.mark.invariant(12)
+def test_i12_a_strangers_names_open_no_keys(gate: Gate, store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key costs a tenth of a second with RSA: it is opened once per record, not per name or refused client."""
+    chain = MADE.web.leaf("*", sans=["dns:*.many.example"], usages=[SERVER_AUTH])
+    gate.hostnames.add("*.many.example", trust=[ANCHOR], server=chain)
+    gate.hostnames.add(UMBRELLA, trust=[MADE.umbrella.certificate], server=MADE.servers[UMBRELLA])
+    opened: list[str] = []
+    unseal = store.unseal
+
+    def counting(sealed: bytes, *, context: str) -> bytes:
+        opened.append(context)
+        return bytes(unseal(sealed, context=context))
+
+    monkeypatch.setattr(store, "unseal", counting)
+    stranger = MADE.clients["umbrella"].chain_pem()
+    for number in range(20):
+        verdict = gate.explain(f"h{number}.many.example", certificate=stranger)
+        assert verdict.reason.value == "wrong_tenant_issuer"  # type: ignore[union-attr]
+        gate.hostnames.replace(UMBRELLA, trust=[MADE.umbrella.certificate], server=None)
+    assert opened == [
+        "hostname-key:*.many.example",
+        f"hostname-key:{UMBRELLA}",
+    ]  # the second: replace reads the old one
+
+
+def test_a_change_of_one_hostname_leaves_its_neighbours_in_memory(gate: Gate) -> None:
+    gate.hostnames.add(ACME, **USUAL)
+    wild = MADE.web.leaf("*", sans=["dns:*.acme.example"], usages=[SERVER_AUTH])
+    gate.hostnames.add("*.acme.example", client_auth="none", server=wild)
+    gate.hostnames.add(UMBRELLA, trust=[MADE.umbrella.certificate], server=MADE.servers[UMBRELLA])
+    for name in (ACME, "shop.acme.example", UMBRELLA):
+        gate.explain(name)
+    held = dict(gate._snapshot._resolved._items)
+    gate.hostnames.replace("*.acme.example", client_auth="none", server=wild)
+    assert gate._snapshot._resolved.get("shop.acme.example") is None
+    gate.hostnames.replace(ACME, **USUAL)
+    assert gate._snapshot._resolved.get(ACME) is None
+    assert gate._snapshot._resolved.get(UMBRELLA) is held[UMBRELLA]
+
+
+def test_a_clock_that_was_set_back_asks_again(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    gate.hostnames.add(ACME, **USUAL)
+    connection = Connection(Evidence(MADE.clients["acme"]), lambda: None)
+    assert isinstance(gate.decide_on(connection, ACME), Allow)
+    earlier = datetime.now(UTC) - timedelta(days=1)
+    monkeypatch.setattr("mtlskit.gate.gate._now", lambda: earlier)
+    monkeypatch.setattr("mtlskit.gate.gate.time.time", earlier.timestamp)
+    assert gate.decide_on(connection, ACME).reason.value == "not_yet_valid"  # type: ignore[union-attr]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_child_of_a_fork_is_not_stopped_by_a_lock_that_another_thread_held(store: Any) -> None:
+    gate = Gate(store)
+    gate.hostnames.add(ACME, **USUAL)
+    certificate = MADE.clients["acme"].chain_pem()
+    held, release = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with gate._snapshot._lock, gate._poll_lock, gate._revocations._lock:
+            held.set()
+            release.wait(10)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait(5)
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # 3.12 warns of threads and fork
+        child = os.fork()
+    if child == 0:
+        signal.alarm(5)
+        os._exit(0 if isinstance(gate.explain(ACME, certificate=certificate), Allow) else 1)
+    release.set()
+    thread.join(5)
+    assert os.waitpid(child, 0)[1] == 0
+    gate.close()
 
 
 def test_what_another_process_revokes_or_removes_is_denied_within_a_second(tmp_path: Path) -> None:

@@ -132,8 +132,8 @@ MUTATIONS = [
     ),
     Mutation(
         "gate/snapshot.py",
-        "min(client.path.not_after, now + _LONGEST_MEMORY)",
-        "now + _LONGEST_MEMORY",
+        "(client, now, min(client.path.not_after, now + _LONGEST_MEMORY))",
+        "(client, now, now + _LONGEST_MEMORY)",
         f"{_ISOLATION} -k expires",
         "I5: a remembered path ends when its certificates do",
     ),

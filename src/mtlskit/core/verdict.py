@@ -54,7 +54,7 @@ class VerifiedClient:
 Verify: TypeAlias = Callable[[CustomHostname, PresentedChain, datetime], VerifiedClient]
 
 # A gate's clients are strangers until they are verified: less work is done for them than `verify_path` would do.
-GATE_LIMITS = Limits(signatures=16, comparisons=20_000, certificates=10, octets=64 * 1024)
+GATE_LIMITS = Limits(signatures=16, comparisons=20_000, certificates=10, octets=64 * 1024, candidates=200)
 
 
 def verify_client(hostname: CustomHostname, presented: PresentedChain, now: datetime) -> VerifiedClient:

@@ -16,11 +16,12 @@ TARGET_KEY = "mtlskit.target"
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """What was allowed on a connection, the gate's state that it was allowed in, and until when (POSIX time)."""
+    """What was allowed on a connection, the gate's state that it was allowed in, and from when until when (POSIX)"""
 
     verdict: Allow
     authority: str | None
     changes: int
+    since: float
     until: float
 
 

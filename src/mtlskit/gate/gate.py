@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import ssl
-import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -32,6 +31,7 @@ from mtlskit.gate.connection import Allowed, Connection
 from mtlskit.gate.events import Events, Refused, Stage, Subscriber, refused
 from mtlskit.gate.hostnames import TOPIC, Hostnames
 from mtlskit.gate.snapshot import Entry, Snapshot
+from mtlskit.locks import ForkSafeLock
 from mtlskit.ports import EVERYTHING, Backend, ServerConfiguration, Store, Verification
 
 _LOGGER = logging.getLogger("mtlskit.gate")
@@ -55,12 +55,12 @@ class Gate:
         self._revocations = RevokedSerials(store)
         self.hostnames = Hostnames(store, self._check, self._revocations)
         self._events = Events()
-        self._snapshot = Snapshot(self.hostnames.find, self._revocations, most_hostnames=most_hostnames)
+        self._snapshot = Snapshot(self.hostnames, self._revocations, most_hostnames=most_hostnames)
         self._changes = 0
         self._next_poll = 0.0
         self._polled = time.monotonic()
         self._is_current = True
-        self._poll_lock = threading.Lock()
+        self._poll_lock = ForkSafeLock()
         self._unsubscribe = store.subscribe(self._changed)
 
     @property
@@ -107,13 +107,13 @@ class Gate:
             and self._is_fresh()
             and allowed.changes == self._changes
             and allowed.authority == authority
-            and allowed.until > time.time()
+            and allowed.since <= time.time() < allowed.until
         ):
             return allowed.verdict
         changes = self._changes  # read before the verdict: a change meanwhile makes it stale
         verdict = self.decide(connection.evidence, authority)
         if isinstance(verdict, Allow):
-            connection.allowed = Allowed(verdict, authority, changes, _until(verdict))
+            connection.allowed = Allowed(verdict, authority, changes, time.time(), _until(verdict))
         return verdict
 
     def _is_fresh(self) -> bool:
@@ -221,7 +221,7 @@ class Gate:
         try:
             issuers = [certificate.issuer for certificate in presented.certificates()[:3]]
             found = [self.hostnames.trusting(issuer, limit=_MOST_NEIGHBOURS) for issuer in issuers]
-        except MTLSError:
+        except (MTLSError, ValueError):  # a name that cannot be read, which `cryptography` notices late
             return []
         return [hostname for each in found for hostname in each][:_MOST_NEIGHBOURS]
 

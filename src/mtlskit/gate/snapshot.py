@@ -8,7 +8,6 @@ Every table is bounded, since what peers send chooses the keys (I12).
 from __future__ import annotations
 
 import ssl
-import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from datetime import datetime, timedelta
@@ -16,9 +15,11 @@ from typing import Generic, TypeVar
 
 from mtlskit.core.certificates import PresentedChain
 from mtlskit.core.custom_hostname import CustomHostname
-from mtlskit.core.names import Hostname, pattern_keys
+from mtlskit.core.names import Hostname, HostnamePattern, pattern_keys
 from mtlskit.core.validation import Revocations
 from mtlskit.core.verdict import VerifiedClient, verify_client
+from mtlskit.gate.hostnames import Hostnames
+from mtlskit.locks import ForkSafeLock
 
 _LONGEST_MEMORY = timedelta(minutes=5)
 _MOST_PATHS = 512
@@ -56,6 +57,11 @@ class Bounded(Generic[_Key, _Value]):
         """Forgets it, if it is there."""
         self._items.pop(key, None)
 
+    def discard_where(self, is_meant: Callable[[_Key], bool]) -> None:
+        """Forgets all whose key is meant."""
+        for key in [key for key in list(self._items) if is_meant(key)]:
+            self._items.pop(key, None)
+
     def clear(self) -> None:
         """Forgets all."""
         self._items.clear()
@@ -72,9 +78,9 @@ class Entry:
     def __init__(self, hostname: CustomHostname, revocations: Revocations) -> None:
         self.hostname = hostname
         self._revocations = revocations
-        self._paths: Bounded[tuple[bytes, ...], tuple[VerifiedClient, datetime]] = Bounded(_MOST_PATHS)
+        self._paths: Bounded[tuple[bytes, ...], tuple[VerifiedClient, datetime, datetime]] = Bounded(_MOST_PATHS)
         self._context: ssl.SSLContext | None = None
-        self._lock = threading.Lock()
+        self._lock = ForkSafeLock()
 
     def context(self, make: Callable[[CustomHostname], ssl.SSLContext]) -> ssl.SSLContext:
         """The hostname's own TLS context, made on first use."""
@@ -87,10 +93,12 @@ class Entry:
     def verify(self, hostname: CustomHostname, presented: PresentedChain, now: datetime) -> VerifiedClient:
         """As `verify_client`, remembering the answer while nothing can have changed it. Revocation is asked anew."""
         remembered = self._paths.get(presented.ders)
-        if remembered is not None and remembered[1] > now and not self._is_revoked(remembered[0]):
-            return remembered[0]
+        if remembered is not None:
+            client, since, until = remembered  # a clock that was set back asks again too
+            if since <= now < until and not self._is_revoked(client):
+                return client
         client = verify_client(hostname, presented, now)
-        self._paths.put(presented.ders, (client, min(client.path.not_after, now + _LONGEST_MEMORY)))
+        self._paths.put(presented.ders, (client, now, min(client.path.not_after, now + _LONGEST_MEMORY)))
         return client
 
     def _is_revoked(self, client: VerifiedClient) -> bool:
@@ -103,14 +111,12 @@ class Entry:
 class Snapshot:
     """The entries, found by hostname."""
 
-    def __init__(
-        self, find: Callable[[tuple[str, ...]], CustomHostname | None], revocations: Revocations, *, most_hostnames: int
-    ) -> None:
-        self._find = find
+    def __init__(self, hostnames: Hostnames, revocations: Revocations, *, most_hostnames: int) -> None:
+        self._hostnames = hostnames
         self._revocations = revocations
         self._entries: Bounded[str, Entry] = Bounded(most_hostnames)
         self._resolved: Bounded[str, Entry] = Bounded(most_hostnames)
-        self._lock = threading.Lock()
+        self._lock = ForkSafeLock()
         self._generation = 0
 
     def entry(self, name: Hostname) -> Entry | None:
@@ -119,27 +125,29 @@ class Snapshot:
 
     def _load(self, name: Hostname) -> Entry | None:
         generation = self._generation
-        hostname = self._find(pattern_keys(name))
-        if hostname is None:
+        record = self._hostnames.look_up(pattern_keys(name))
+        if record is None:
             return None
+        entry = self._entries.get(record.key)
+        if entry is None or entry.hostname.version != record.version:
+            entry = Entry(self._hostnames.read(record), self._revocations)
         with self._lock:
-            if generation != self._generation:
-                # The record changed while it was read: what was read serves this once and is not remembered.
-                return Entry(hostname, self._revocations)
-            pattern = str(hostname.pattern)
-            entry = self._entries.get(pattern)
-            if entry is None or entry.hostname.version != hostname.version:
-                entry = Entry(hostname, self._revocations)
-                self._entries.put(pattern, entry)
-            self._resolved.put(name.name, entry)
-            return entry
+            if generation == self._generation:
+                self._entries.put(record.key, entry)
+                self._resolved.put(name.name, entry)
+            # else: the record changed while it was read; what was read serves this once and is not remembered.
+        return entry
 
     def forget(self, pattern: str) -> None:
-        """The record of `pattern` changed."""
+        """The record of `pattern` came, changed or went."""
+        changed = HostnamePattern.parse(pattern)
         with self._lock:
             self._generation += 1
             self._entries.discard(pattern)
-            self._resolved.clear()  # a new exact record may now stand before a wildcard
+            if changed.wildcard:
+                self._resolved.discard_where(lambda name: name.partition(".")[2] == changed.base.name)
+            else:
+                self._resolved.discard(changed.base.name)  # it may have been found under a wildcard till now
 
     def forget_all(self) -> None:
         """Anything may have changed."""
