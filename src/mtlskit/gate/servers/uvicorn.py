@@ -128,44 +128,61 @@ def _evident(protocol: type[Any]) -> type[Any]:
         self.head = _RequestHead(self, transport)
         self.app = _with_connection(self.app, self, transport)
 
+    def connection_lost(self: Any, error: Exception | None) -> None:
+        self.head.forget()
+        protocol.connection_lost(self, error)
+
     def data_received(self: Any, data: bytes) -> None:
         cycle = getattr(self, "cycle", _BUSY)
-        if cycle is None or getattr(cycle, "response_complete", False):
-            self.head.is_awaited()
+        if cycle is None or (cycle is not _BUSY and cycle.response_complete):
+            self.head.begins()
         protocol.data_received(self, data)
 
-    methods = {"connection_made": connection_made, "data_received": data_received}
+    methods = {
+        "connection_made": connection_made,
+        "connection_lost": connection_lost,
+        "data_received": data_received,
+    }
     return type(f"Evident{protocol.__name__}", (protocol,), methods)
 
 
-_BUSY = object()
+_BUSY: Any = object()  # a protocol without uvicorn's request cycle
 
 
 class _RequestHead:
-    """Ends a connection on which a request was begun, or not even that, and never came to its end (I12)."""
+    """Ends a connection on which a request was begun, or not even that, and never came to its end (I12).
 
-    __slots__ = ("_loop", "_protocol", "_timer", "_transport")
+    Begin and end only note the moment: one timer per connection looks now and then, for requests are many.
+    """
+
+    __slots__ = ("_loop", "_protocol", "_since", "_timer", "_transport")
 
     def __init__(self, protocol: Any, transport: Any) -> None:
         self._protocol, self._transport = protocol, transport
         self._loop = asyncio.get_running_loop()
-        self._timer: asyncio.TimerHandle | None = None
-        self.is_awaited()
+        self._since: float | None = self._loop.time()
+        self._timer = self._loop.call_later(REQUEST_SECONDS, self._look)
 
-    def is_awaited(self) -> None:
-        if self._timer is None:
-            self._timer = self._loop.call_later(REQUEST_SECONDS, self._give_up)
+    def begins(self) -> None:
+        if self._since is None:
+            self._since = self._loop.time()
 
     def has_come(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._since = None
 
-    def _give_up(self) -> None:
-        self._timer = None
+    def forget(self) -> None:
+        self._timer.cancel()
+
+    def _look(self) -> None:
         # A WebSocket has a protocol of its own, and its request has come.
-        if self._transport.get_protocol() is self._protocol:
+        if self._transport.is_closing() or self._transport.get_protocol() is not self._protocol:
+            return
+        now = self._loop.time()
+        since = now if self._since is None else self._since
+        if now - since >= REQUEST_SECONDS:
             self._transport.abort()
+        else:
+            self._timer = self._loop.call_at(since + REQUEST_SECONDS, self._look)
 
 
 def _with_connection(app: Any, protocol: Any, transport: Any) -> Any:
