@@ -1,7 +1,7 @@
 """A server process to measure: one app, behind the gate on either backend, behind one static context, or nginx.
 
-Run as `python -m benchmarks.serving KIND DIRECTORY`; prints its port. The CPU is that of the kernel's process clock, asked over
-a plain pipe so that asking costs the measured server nothing.
+Run as `python -m benchmarks.serving KIND DIRECTORY`; prints its port. The CPU is that of the scheduler's clock for its
+threads, read from outside, so that asking costs the measured server nothing.
 """
 
 from __future__ import annotations
@@ -157,8 +157,8 @@ _NGINX_CONFIGURATION = """
 daemon off; worker_processes 1; pid {d}/nginx.pid; error_log {d}/error.log crit;
 events {{ worker_connections 512; }}
 http {{
-  access_log off; keepalive_requests 100000000; client_body_temp_path {d}/b; proxy_temp_path {d}/p; fastcgi_temp_path {d}/f;
-  uwsgi_temp_path {d}/u; scgi_temp_path {d}/s;
+  access_log off; keepalive_requests 100000000; client_body_temp_path {d}/b; proxy_temp_path {d}/p;
+  fastcgi_temp_path {d}/f; uwsgi_temp_path {d}/u; scgi_temp_path {d}/s;
   server {{
     listen 127.0.0.1:{port} ssl; server_name {hostname}; ssl_protocols TLSv1.2 TLSv1.3;
     ssl_certificate {d}/server.pem; ssl_certificate_key {d}/server.pem; ssl_client_certificate {d}/devices.pem;

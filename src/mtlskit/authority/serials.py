@@ -10,6 +10,7 @@ from mtlskit.errors import IssuanceError
 
 RANDOM_BITS: Final = 159  # 20 octets in DER with the sign bit clear (RFC 5280, 4.1.2.2)
 _LIMIT: Final = 1 << 160
+_BLANK: Final = " \t\r\n"
 # 40 digits at most, in upper or lower case, as one run or in pairs: what openssl, browsers and we print.
 _HEXADECIMAL: Final = re.compile(r"(?:0[xX])?(?:[0-9A-Fa-f]+|[0-9A-Fa-f]{1,2}(?:[: ][0-9A-Fa-f]{2})+)", re.ASCII)
 
@@ -26,8 +27,8 @@ def read_serial(serial: int | str) -> int:
     """
     if isinstance(serial, int) and not isinstance(serial, bool):
         number = serial
-    elif isinstance(serial, str) and len(serial) <= 256 and _HEXADECIMAL.fullmatch(serial.strip()):
-        number = int(re.sub("[: ]", "", serial.strip()), 16)
+    elif isinstance(serial, str) and len(serial) <= 256 and _HEXADECIMAL.fullmatch(serial.strip(_BLANK)):
+        number = int(re.sub("[: ]", "", serial.strip(_BLANK)), 16)
     else:
         raise IssuanceError(f"serial: expected an int or hexadecimal text, got {serial!r:.80}")
     if not 0 <= number < _LIMIT:

@@ -18,6 +18,12 @@ _COMMANDS = {
         "demo",
         "Show the whole thing at work, on this machine, against real clients.",
     ),
+    "verify": (
+        "mtlskit.cli.verify",
+        "verify",
+        "Judge a certificate: show the path to its anchor, or why there is none.",
+    ),
+    "explain": ("mtlskit.cli.verify", "explain", "Show what a gate would answer to a client of a hostname, and why."),
     "mtls-certificate": (
         "mtlskit.cli.certificates",
         "mtls_certificate",

@@ -108,7 +108,7 @@ def attempts(gate: Gate) -> list[Attempt]:
 
 
 BLIND = (
-    "the standard library's ssl shows nothing of a certificate that it refused: no telling a neighbour's from any other"
+    "the standard library's ssl shows nothing of a certificate that it refused: a neighbour's device is a stranger's"
 )
 
 
@@ -127,7 +127,11 @@ def _at_the_gate(gate: Gate) -> list[Attempt]:
     return [
         _attempt(f"acme's {DEVICE} at acme", Outcome(ended="200", identity=DEVICE), partial(_get, ACME, DEVICE)),
         _attempt("no certificate at acme", _refused(Reason.NO_CERTIFICATE), partial(_get, ACME, None)),
-        _attempt("umbrella's till-3 at umbrella", Outcome(ended="200", identity="till-3"), partial(_get, UMBRELLA, "neighbour")),
+        _attempt(
+            "umbrella's till-3 at umbrella",
+            Outcome(ended="200", identity="till-3"),
+            partial(_get, UMBRELLA, "neighbour"),
+        ),
         Attempt(
             title="umbrella's till-3 at acme",
             expected=_refused(neighbour),
@@ -135,9 +139,7 @@ def _at_the_gate(gate: Gate) -> list[Attempt]:
             note=note,
         ),
         _attempt("an expired certificate of acme", _refused(Reason.EXPIRED), partial(_get, ACME, "expired")),
-        _attempt(
-            "a CA of the same subject name", _refused(Reason.UNKNOWN_ISSUER), partial(_get, ACME, "impostor")
-        ),
+        _attempt("a CA of the same subject name", _refused(Reason.UNKNOWN_ISSUER), partial(_get, ACME, "impostor")),
         _attempt(
             "acme's device that no policy names",
             Outcome(ended="403", reason=Reason.POLICY_DENIED),
@@ -154,7 +156,7 @@ def _at_the_gate(gate: Gate) -> list[Attempt]:
         _attempt(
             "revoked while its connection is open", Outcome(ended="403", reason=Reason.REVOKED), _revoked_meanwhile
         ),
-    ]  # fmt: skip
+    ]
 
 
 def _resumptions(gate: Gate) -> list[Attempt]:

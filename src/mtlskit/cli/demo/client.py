@@ -38,7 +38,7 @@ class Reply:
 
 
 class Peer:
-    """One client: whom it trusts, what it shows, what it speaks. Its connections share a session cache of their own."""
+    """One client: whom it trusts, what it shows and speaks. One connection's session can be offered on the next."""
 
     def __init__(
         self, port: int, trust: Path, certificate: Path | None = None, version: ssl.TLSVersion | None = None
@@ -67,6 +67,7 @@ class Peer:
     def connected(self, server_name: str | None, *, session: ssl.SSLSession | None = None) -> Iterator[Connection]:
         """A connection after its handshake; raises OSError (TLS errors are such)."""
         raw = socket.create_connection(("127.0.0.1", self._port), timeout=_SECONDS)
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             tls = self._context.wrap_socket(raw, server_hostname=server_name, session=session)
         except OSError:
