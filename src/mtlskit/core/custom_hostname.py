@@ -10,7 +10,7 @@ from mtlskit.core.certificates import SigningChain, read_sans
 from mtlskit.core.evidence import Resumption, TLSVersion
 from mtlskit.core.names import HostnamePattern, SanType
 from mtlskit.core.policy import AccessPolicy, CompiledPolicies, compile_policies
-from mtlskit.core.validation import RevocationMode, TrustStore
+from mtlskit.core.validation import RevocationMode, RevocationUnknown, TrustStore
 from mtlskit.errors import ConfigurationError, InvalidName
 
 
@@ -33,6 +33,9 @@ class Enforcement(StrEnum):
 class CustomHostname:
     """One hostname, or one-label wildcard, as it stands in the store. `version` grows with every change.
 
+    `lists` are the sources of revocation lists, each in DER or as a URL (`https:`, `http:`, `file:`); whoever judges
+    reads them into the trust store, whose lists are the ones that count.
+
     Raises ConfigurationError for what could never let anybody in, or would let in too many.
     """
 
@@ -45,6 +48,8 @@ class CustomHostname:
     minimum_version: TLSVersion = TLSVersion.TLS_1_2
     resumption: Resumption = Resumption.NONE
     revocation: RevocationMode = RevocationMode.OFF
+    revocation_unknown: RevocationUnknown = RevocationUnknown.DENY
+    lists: tuple[bytes | str, ...] = ()
     metadata: Mapping[str, str] = field(default_factory=dict)
     version: int = 0
     admits: CompiledPolicies = field(init=False, repr=False, compare=False)
@@ -55,13 +60,16 @@ class CustomHostname:
             self._check_open()
         elif not self.trust.anchors:
             raise ConfigurationError(f"expected trust anchors for {str(self.pattern)!r}, which wants certificates")
+        if self.lists and self.revocation is RevocationMode.OFF:
+            raise ConfigurationError(f"expected revocation 'leaf' or 'path' with lists, got {self.revocation.value!r}")
         if self.server is not None:
             self._check_server(self.server)
 
     def _check_open(self) -> None:
-        if self.trust.anchors or self.policies:
+        if self.trust.anchors or self.policies or self.lists:
             raise ConfigurationError(
-                f"expected neither trust anchors nor policies for {str(self.pattern)!r}, which wants no certificates"
+                f"expected neither trust anchors nor policies nor lists for {str(self.pattern)!r}, "
+                "which wants no certificates"
             )
 
     def _check_server(self, server: SigningChain) -> None:

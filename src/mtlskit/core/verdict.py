@@ -58,13 +58,17 @@ GATE_LIMITS = Limits(signatures=16, comparisons=20_000, certificates=10, octets=
 
 
 def verify_client(hostname: CustomHostname, presented: PresentedChain, now: datetime) -> VerifiedClient:
-    """The client with a path to an anchor of this hostname; raises PathError."""
+    """The client with a path to an anchor of this hostname; raises PathError.
+
+    Revocation is judged by the lists that are in the hostname's trust store.
+    """
     path = verify_path(
         presented,
         hostname.trust,
         purpose=Purpose.CLIENT_AUTH,
         now=now,
         revocation=hostname.revocation,
+        revocation_unknown=hostname.revocation_unknown,
         limits=GATE_LIMITS,
     )
     identity = ClientIdentity.of(path.leaf, hostname=str(hostname.pattern), anchor_id=path.anchor.id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import ssl
 import time
@@ -17,9 +18,8 @@ from mtlskit.core.custom_hostname import ClientAuth, CustomHostname, Enforcement
 from mtlskit.core.evidence import PeerEvidence
 from mtlskit.core.names import Hostname
 from mtlskit.core.reasons import Reason
-from mtlskit.core.verdict import Allow, Deny, decide, verify_client
+from mtlskit.core.verdict import Allow, Deny, decide
 from mtlskit.errors import (
-    CertificateError,
     ConfigurationError,
     HandshakeError,
     InvalidName,
@@ -28,49 +28,68 @@ from mtlskit.errors import (
     Unavailable,
 )
 from mtlskit.gate.connection import Allowed, Connection
+from mtlskit.gate.contexts import server_configuration
 from mtlskit.gate.events import Events, Refused, Stage, Subscriber, refused
 from mtlskit.gate.hostnames import TOPIC, Hostnames
-from mtlskit.gate.snapshot import Entry, Snapshot
+from mtlskit.gate.neighbours import stranger_reason
+from mtlskit.gate.snapshot import Entry, Snapshot, watched
 from mtlskit.locks import ForkSafeLock
-from mtlskit.ports import EVERYTHING, Backend, ServerConfiguration, Store, Verification
+from mtlskit.ports import EVERYTHING, Backend, Store
+from mtlskit.revocation import ListStatus, RevocationLists, WatchedLists
 
 _LOGGER = logging.getLogger("mtlskit.gate")
 _POLL_SECONDS = 1.0
 _STALE_SECONDS = 5.0
 _LONGEST_MEMORY_SECONDS = 60.0
-_MOST_NEIGHBOURS = 4  # candidates looked at to tell a neighbour's client from a stranger; each costs a verification
 
 
 class Gate:
     """The gate over one store. May be shared between threads and tasks, and survives a fork.
 
     `backend` is "ssl", "pyopenssl" or None for the default. `most_hostnames` bounds how many records and TLS contexts
-    are held in memory at once; more may be in the store. Close the store when the gate is not used any more.
+    are held in memory at once; more may be in the store. `lists` reads the hostnames' revocation lists; give one of
+    your own for another schedule or other limits, and close it yourself. Close the store when the gate is not used
+    any more.
     """
 
-    def __init__(self, store: Store, *, backend: str | Backend | None = None, most_hostnames: int = 10_000) -> None:
+    def __init__(
+        self,
+        store: Store,
+        *,
+        backend: str | Backend | None = None,
+        most_hostnames: int = 10_000,
+        lists: RevocationLists | None = None,
+    ) -> None:
         self.store = store
         self.backend = get_backend(backend)
         self.alpn: tuple[str, ...] = ("http/1.1",)
         self._revocations = RevokedSerials(store)
         self.hostnames = Hostnames(store, self._check, self._revocations)
         self._events = Events()
-        self._snapshot = Snapshot(self.hostnames, self._revocations, most_hostnames=most_hostnames)
+        self.lists = RevocationLists() if lists is None else lists
+        self._owns_lists = lists is None
+        self._loaded: dict[str, WatchedLists] = {}
+        self._snapshot = Snapshot(self.hostnames, self._revocations, self.lists, most_hostnames=most_hostnames)
+        self._count = itertools.count(1)
         self._changes = 0
         self._next_poll = 0.0
         self._polled = time.monotonic()
         self._is_current = True
         self._poll_lock = ForkSafeLock()
         self._unsubscribe = store.subscribe(self._changed)
+        self._unsubscribe_lists = self.lists.subscribe(lambda _source: self._note_change())
 
     @property
     def changes(self) -> int:
-        """A number that grows with every change that could turn a verdict. Cheap to compare."""
+        """A number that is another after every change that could turn a verdict. Cheap to compare."""
         return self._changes
 
     def close(self) -> None:
-        """Stops listening to the store, which stays open. Idempotent."""
+        """Stops reading lists and listening to the store, which stays open. Idempotent."""
         self._unsubscribe()
+        self._unsubscribe_lists()
+        if self._owns_lists:
+            self.lists.close()
         self._revocations.close()
 
     def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
@@ -129,12 +148,33 @@ class Gate:
         verdict = decide(entry.hostname, evidence, authority, now=_now(), verify=entry.verify)
         if isinstance(verdict, Deny) and verdict.reason is Reason.UNKNOWN_ISSUER:
             return Deny(reason=self._stranger(entry.hostname, evidence.presented), detail=verdict.detail)
+        if isinstance(verdict, Deny) and verdict.reason is Reason.REVOCATION_UNKNOWN:
+            return Deny(reason=verdict.reason, detail="; ".join([verdict.detail, *map(str, entry.list_status())]))
         return verdict
 
     def explain(self, hostname: str, *, certificate: bytes | str | None = None) -> Allow | Deny:
         """What would happen to a client of `hostname` with this chain (PEM, leaf first) or with none."""
         presented = None if certificate is None else PresentedChain.from_pem(certificate)
         return self.decide(PeerEvidence(server_name=hostname, presented=presented), hostname)
+
+    def load_lists(self, timeout: float = 30.0) -> tuple[ListStatus, ...]:
+        """Reads the revocation lists of every hostname in the store before there are clients; the status of each.
+
+        Without it a list is read when its hostname is first named, and who comes before it is there is refused as
+        `revocation_unknown`. Waits at most `timeout` seconds. It blocks: in an event loop, call it in a thread.
+        """
+        for hostname in self.hostnames:
+            found = watched(hostname, self.lists)
+            if found is not None:
+                self._loaded[str(hostname.pattern)] = found
+        return self.lists.load(timeout)
+
+    def revocation_status(self, hostname: str | None = None) -> tuple[ListStatus, ...]:
+        """What the sources of revocation lists say of themselves: those of one hostname, or all that are read."""
+        if hostname is None:
+            return self.lists.status()
+        entry = self._entry(hostname)
+        return () if entry is None else entry.list_status()
 
     def report(self, evidence: PeerEvidence, verdict: Deny) -> Refused:
         """Tells the operator of a refused request; gives the event, whose `request_id` may be told to the client."""
@@ -162,6 +202,7 @@ class Gate:
             raise Unavailable(f"expected a store that answers within {_STALE_SECONDS:.0f} s, got none")
 
     def _poll(self) -> None:
+        self.lists.keep_running()
         try:
             self.store.poll()
         except Exception:
@@ -208,23 +249,6 @@ class Gate:
             return self._stranger(entry.hostname, refusal.presented)
         return refusal.reason
 
-    def _stranger(self, hostname: CustomHostname, presented: PresentedChain | None) -> Reason:
-        """Whether a client that no anchor of `hostname` vouches for is a neighbour's."""
-        if presented is None:
-            return Reason.UNKNOWN_ISSUER
-        for neighbour in self._neighbours(presented):
-            if neighbour.pattern != hostname.pattern and _is_good_for(neighbour, presented):
-                return Reason.WRONG_TENANT_ISSUER
-        return Reason.UNKNOWN_ISSUER
-
-    def _neighbours(self, presented: PresentedChain) -> list[CustomHostname]:
-        try:
-            issuers = [certificate.issuer for certificate in presented.certificates()[:3]]
-            found = [self.hostnames.trusting(issuer, limit=_MOST_NEIGHBOURS) for issuer in issuers]
-        except (MTLSError, ValueError):  # a name that cannot be read, which `cryptography` notices late
-            return []
-        return [hostname for each in found for hostname in each][:_MOST_NEIGHBOURS]
-
     def _entry(self, server_name: str | None) -> Entry | None:
         try:
             name = Hostname.parse(server_name or "")
@@ -232,20 +256,11 @@ class Gate:
             return None
         return self._snapshot.entry(name)
 
+    def _stranger(self, hostname: CustomHostname, presented: PresentedChain | None) -> Reason:
+        return stranger_reason(hostname, presented, self.hostnames, _now())
+
     def _make_context(self, hostname: CustomHostname) -> ssl.SSLContext:
-        if hostname.server is None:
-            raise ConfigurationError(f"expected a server certificate for {str(hostname.pattern)!r}, got none")
-        return self.backend.server_context(
-            ServerConfiguration(
-                chain=hostname.server,
-                verification=_verification(hostname),
-                anchors=tuple(anchor.certificate for anchor in hostname.trust.anchors),
-                intermediates=hostname.trust.intermediates,
-                minimum_version=hostname.minimum_version,
-                alpn=self.alpn,
-                resumption=hostname.resumption,
-            )
-        )
+        return self.backend.server_context(server_configuration(hostname, self.alpn))
 
     def _check(self, hostname: CustomHostname) -> None:
         if hostname.enforce is Enforcement.REQUEST and not self.backend.capabilities.collects_unverified:
@@ -262,24 +277,12 @@ class Gate:
         for topic in topics:
             if topic.startswith(TOPIC):
                 self._snapshot.forget(topic.removeprefix(TOPIC))
-        self._changes += 1
+                self._loaded.pop(topic.removeprefix(TOPIC), None)
+        self._note_change()
 
-
-def _verification(hostname: CustomHostname) -> Verification:
-    if hostname.client_auth is ClientAuth.NONE:
-        return Verification.NONE
-    if hostname.enforce is Enforcement.REQUEST:
-        return Verification.COLLECT
-    required = hostname.client_auth is ClientAuth.REQUIRED
-    return Verification.REQUIRED if required else Verification.OPTIONAL
-
-
-def _is_good_for(hostname: CustomHostname, presented: PresentedChain) -> bool:
-    try:
-        verify_client(hostname, presented, _now())
-    except (PathError, CertificateError):
-        return False
-    return True
+    # A lock could be held by another thread when this process is forked; a count cannot. No number comes twice.
+    def _note_change(self) -> None:
+        self._changes = next(self._count)
 
 
 def _until(verdict: Allow) -> float:

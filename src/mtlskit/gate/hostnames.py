@@ -11,27 +11,27 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import Enum, auto
-from typing import Any, TypeAlias, TypeVar
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
-from mtlskit.core.certificates import SigningChain, read_certificate, to_der
+from mtlskit.core.certificates import SigningChain, to_der
 from mtlskit.core.custom_hostname import ClientAuth, CustomHostname, Enforcement
 from mtlskit.core.evidence import Resumption, TLSVersion
 from mtlskit.core.names import HostnamePattern
 from mtlskit.core.policy import AccessPolicy, read_policies
-from mtlskit.core.validation import Pinning, RevocationMode, Revocations, TrustAnchor, TrustStore
+from mtlskit.core.validation import Pinning, RevocationMode, Revocations, RevocationUnknown, TrustAnchor, TrustStore
 from mtlskit.errors import ConfigurationError, NotFound, StoreError
+from mtlskit.gate import settings as read
+from mtlskit.gate.settings import Anchor
 from mtlskit.ports import Record, Snapshot, Store, Transaction
+from mtlskit.revocation.sources import Given
 
 TOPIC = "hostname:"
 _KIND = "hostname"
 _ANCHOR_KIND = "hostname-anchor"
 _PARTITION = ""
-
-Anchor: TypeAlias = "x509.Certificate | TrustAnchor | bytes | str"
-_Enum = TypeVar("_Enum", ClientAuth, Enforcement, Resumption, TLSVersion, RevocationMode)
 
 
 class _Server(Enum):
@@ -60,13 +60,16 @@ class Hostnames:
         minimum_version: TLSVersion | str = TLSVersion.TLS_1_2,
         resumption: Resumption | str = Resumption.NONE,
         revocation: RevocationMode | str = RevocationMode.OFF,
+        revocation_unknown: RevocationUnknown | str = RevocationUnknown.DENY,
+        lists: Sequence[Given] = (),
         metadata: Mapping[str, str] | None = None,
     ) -> CustomHostname:
         """Adds a hostname (`pay.acme.example`) or one-label wildcard (`*.acme.example`).
 
         `trust` holds the CA certificates (parsed, or one in PEM or DER each) whose clients are let in, `server` the
-        chain and key that are served. Raises Conflict if the pattern is there already, InvalidName,
-        CertificateError or ConfigurationError for what cannot be used; then nothing is written.
+        chain and key that are served. `lists` are the revocation lists to be asked: each in PEM or DER, or where it
+        is, an `https:`, `http:` or `file:` URL that is read again and again. Raises Conflict if the pattern is there
+        already, InvalidName, CertificateError or ConfigurationError for what cannot be used; then nothing is written.
         """
         hostname = self._made(locals())
         with self._store.transaction() as transaction:
@@ -136,18 +139,20 @@ class Hostnames:
     def _made(self, settings: Mapping[str, Any]) -> CustomHostname:
         hostname = CustomHostname(
             pattern=HostnamePattern.parse(settings["pattern"]),
-            client_auth=_member(ClientAuth, settings["client_auth"], "client_auth"),
+            client_auth=read.member(ClientAuth, settings["client_auth"], "client_auth"),
             trust=TrustStore(
-                list(map(_anchor, _sequence(settings["trust"], "trust anchors"))),
-                intermediates=[_issuer(item, "an intermediate") for item in settings["intermediates"]],
+                list(map(read.anchor, read.sequence(settings["trust"], "trust anchors"))),
+                intermediates=[read.issuer(item, "an intermediate") for item in settings["intermediates"]],
                 revocations=self._revocations,
             ),
-            enforce=_member(Enforcement, settings["enforce"], "enforce"),
-            policies=_policies(settings["policies"]),
-            server=_server(settings["server"]),
-            minimum_version=_member(TLSVersion, settings["minimum_version"], "minimum_version"),
-            resumption=_member(Resumption, settings["resumption"], "resumption"),
-            revocation=_member(RevocationMode, settings["revocation"], "revocation"),
+            enforce=read.member(Enforcement, settings["enforce"], "enforce"),
+            policies=read.policies(settings["policies"]),
+            server=read.server_chain(settings["server"]),
+            minimum_version=read.member(TLSVersion, settings["minimum_version"], "minimum_version"),
+            resumption=read.member(Resumption, settings["resumption"], "resumption"),
+            revocation=read.member(RevocationMode, settings["revocation"], "revocation"),
+            revocation_unknown=read.member(RevocationUnknown, settings["revocation_unknown"], "revocation_unknown"),
+            lists=read.lists(settings["lists"]),
             metadata=dict(settings["metadata"] or {}),
         )
         self._check(hostname)
@@ -169,6 +174,8 @@ class Hostnames:
             "minimum_version": hostname.minimum_version.value,
             "resumption": hostname.resumption.value,
             "revocation": hostname.revocation.value,
+            "revocation_unknown": hostname.revocation_unknown.value,
+            "lists": [{"url": item} if isinstance(item, str) else {"der": _text(item)} for item in hostname.lists],
             "metadata": dict(hostname.metadata),
         }
         return json.dumps(document, separators=(",", ":")).encode()
@@ -200,11 +207,13 @@ class Hostnames:
                 revocations=self._revocations,
             ),
             enforce=Enforcement(document["enforce"]),
-            policies=_policies(read_policies(document["policies"])),
+            policies=read.policies(read_policies(document["policies"])),
             server=self._parsed_server(document["server"], record.key) if server is _Server.READ else None,
             minimum_version=TLSVersion(document["minimum_version"]),
             resumption=Resumption(document["resumption"]),
             revocation=RevocationMode(document["revocation"]),
+            revocation_unknown=RevocationUnknown(document.get("revocation_unknown", RevocationUnknown.DENY)),
+            lists=tuple(map(_parsed_list, document.get("lists", ()))),
             metadata=document["metadata"],
             version=record.version,
         )
@@ -231,57 +240,6 @@ def _known(settings: Mapping[str, Any]) -> Mapping[str, Any]:
     if unknown:
         raise ConfigurationError(f"expected settings of a hostname, got {unknown!r}")
     return settings
-
-
-def _member(kind: type[_Enum], value: str, setting: str) -> _Enum:
-    try:
-        return kind(value)
-    except ValueError:
-        known = [member.value for member in kind]
-        raise ConfigurationError(f"expected {setting} to be one of {known!r}, got {value!r}") from None
-
-
-def _sequence(value: Any, what: str) -> Sequence[Any]:
-    if isinstance(value, (str, bytes, x509.Certificate, TrustAnchor)):
-        raise ConfigurationError(f"expected a sequence of {what}, got {type(value).__name__}")
-    return list(value)
-
-
-def _anchor(given: Anchor) -> TrustAnchor:
-    if isinstance(given, TrustAnchor):
-        return given
-    return TrustAnchor(_issuer(given, "a CA certificate as trust anchor"))
-
-
-def _issuer(given: x509.Certificate | bytes | str, what: str) -> x509.Certificate:
-    certificate = given if isinstance(given, x509.Certificate) else _one(given, what)
-    try:
-        constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
-    except (x509.ExtensionNotFound, ValueError):
-        raise ConfigurationError(f"expected {what}, got {_subject(certificate)} without basic constraints") from None
-    if not constraints.ca:
-        raise ConfigurationError(f"expected {what}, got the end-entity certificate {_subject(certificate)}")
-    return certificate
-
-
-def _one(given: bytes | str, what: str) -> x509.Certificate:
-    if not isinstance(given, bytes | str):
-        raise ConfigurationError(f"expected {what}, got {type(given).__name__}")
-    return read_certificate(given, what=what)
-
-
-def _server(given: Any) -> SigningChain | None:
-    if given is None or isinstance(given, SigningChain):
-        return given
-    raise ConfigurationError(f"expected a server certificate with its key (SigningChain), got {type(given).__name__}")
-
-
-def _policies(given: Any) -> tuple[AccessPolicy, ...]:
-    policies = tuple(given)
-    for policy in policies:
-        if not isinstance(policy, AccessPolicy):
-            raise ConfigurationError(f"expected access policies, got {type(policy).__name__}")
-    return policies
 
 
 def _index(transaction: Transaction, hostname: CustomHostname) -> None:
@@ -311,13 +269,13 @@ def _key_context(pattern: str) -> str:
     return f"hostname-key:{pattern}"
 
 
-def _subject(certificate: x509.Certificate) -> str:
-    return repr(certificate.subject.rfc4514_string())
-
-
 def _text(data: bytes) -> str:
     return base64.b64encode(data).decode("ascii")
 
 
 def _parse(text: str) -> x509.Certificate:
     return x509.load_der_x509_certificate(base64.b64decode(text))
+
+
+def _parsed_list(item: Mapping[str, str]) -> bytes | str:
+    return item["url"] if "url" in item else base64.b64decode(item["der"])

@@ -10,16 +10,18 @@ from __future__ import annotations
 import ssl
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from mtlskit.core.certificates import PresentedChain
 from mtlskit.core.custom_hostname import CustomHostname
 from mtlskit.core.names import Hostname, HostnamePattern, pattern_keys
-from mtlskit.core.validation import Revocations
+from mtlskit.core.validation import RevocationList, Revocations, TrustStore
 from mtlskit.core.verdict import VerifiedClient, verify_client
 from mtlskit.gate.hostnames import Hostnames
 from mtlskit.locks import ForkSafeLock
+from mtlskit.revocation import GivenList, ListSource, ListStatus, RevocationLists, WatchedLists, source_of
 
 _LONGEST_MEMORY = timedelta(minutes=5)
 _MOST_PATHS = 512
@@ -70,15 +72,28 @@ class Bounded(Generic[_Key, _Value]):
         return len(self._items)
 
 
+class _Judging(NamedTuple):
+    """The hostname with the revocation lists of one moment in its trust store, and the paths verified with these."""
+
+    lists: tuple[RevocationList, ...]
+    hostname: CustomHostname
+    paths: Bounded[tuple[bytes, ...], tuple[VerifiedClient, datetime, datetime]]
+
+
 class Entry:
-    """One hostname's record as it was read, with what was made from it."""
+    """One hostname's record as it was read, with what was made from it.
 
-    __slots__ = ("_context", "_lock", "_paths", "_revocations", "hostname")
+    `lists` are its sources of revocation lists. When one of these has a new list, the paths that were verified with
+    the old one go with it: what is judged, and what is remembered of it, change in one assignment.
+    """
 
-    def __init__(self, hostname: CustomHostname, revocations: Revocations) -> None:
+    __slots__ = ("_context", "_judging", "_lists", "_lock", "_revocations", "hostname")
+
+    def __init__(self, hostname: CustomHostname, revocations: Revocations, lists: WatchedLists | None = None) -> None:
         self.hostname = hostname
         self._revocations = revocations
-        self._paths: Bounded[tuple[bytes, ...], tuple[VerifiedClient, datetime, datetime]] = Bounded(_MOST_PATHS)
+        self._lists = lists
+        self._judging = _Judging((), hostname, Bounded(_MOST_PATHS))
         self._context: ssl.SSLContext | None = None
         self._lock = ForkSafeLock()
 
@@ -90,16 +105,28 @@ class Entry:
                     self._context = make(self.hostname)
         return self._context
 
-    def verify(self, hostname: CustomHostname, presented: PresentedChain, now: datetime) -> VerifiedClient:
+    def verify(self, _hostname: CustomHostname, presented: PresentedChain, now: datetime) -> VerifiedClient:
         """As `verify_client`, remembering the answer while nothing can have changed it. Revocation is asked anew."""
-        remembered = self._paths.get(presented.ders)
+        _, hostname, paths = self._judging if self._lists is None else self._judging_at(self._lists, now)
+        remembered = paths.get(presented.ders)
         if remembered is not None:
             client, since, until = remembered  # a clock that was set back asks again too
             if since <= now < until and not self._is_revoked(client):
                 return client
         client = verify_client(hostname, presented, now)
-        self._paths.put(presented.ders, (client, now, min(client.path.not_after, now + _LONGEST_MEMORY)))
+        paths.put(presented.ders, (client, now, min(client.path.not_after, now + _LONGEST_MEMORY)))
         return client
+
+    def list_status(self) -> tuple[ListStatus, ...]:
+        """What the hostname's sources of revocation lists say of themselves."""
+        return () if self._lists is None else self._lists.status()
+
+    def _judging_at(self, watched: WatchedLists, now: datetime) -> _Judging:
+        judging, lists = self._judging, watched.current(now)
+        if lists != judging.lists:
+            hostname = replace(self.hostname, trust=_with_lists(self.hostname.trust, lists))
+            judging = self._judging = _Judging(lists, hostname, Bounded(_MOST_PATHS))
+        return judging
 
     def _is_revoked(self, client: VerifiedClient) -> bool:
         for issuer_key, serial in client.path.links:  # a loop: this runs on every request
@@ -108,12 +135,28 @@ class Entry:
         return False
 
 
-class Snapshot:
-    """The entries, found by hostname."""
+def _with_lists(trust: TrustStore, lists: tuple[RevocationList, ...]) -> TrustStore:
+    return TrustStore(trust.anchors, intermediates=trust.intermediates, revocations=trust.revocations, lists=lists)
 
-    def __init__(self, hostnames: Hostnames, revocations: Revocations, *, most_hostnames: int) -> None:
+
+def watched(hostname: CustomHostname, lists: RevocationLists) -> WatchedLists | None:
+    """The sources of a hostname's revocation lists, from now on kept current; None if it has none."""
+    return lists.watch([_source(each) for each in hostname.lists]) if hostname.lists else None
+
+
+def _source(kept: bytes | str) -> ListSource:
+    return GivenList(kept) if isinstance(kept, bytes) else source_of(kept)
+
+
+class Snapshot:
+    """The entries, found by hostname. `lists` keeps the sources of their revocation lists."""
+
+    def __init__(
+        self, hostnames: Hostnames, revocations: Revocations, lists: RevocationLists, *, most_hostnames: int
+    ) -> None:
         self._hostnames = hostnames
         self._revocations = revocations
+        self._lists = lists
         self._entries: Bounded[str, Entry] = Bounded(most_hostnames)
         self._resolved: Bounded[str, Entry] = Bounded(most_hostnames)
         self._lock = ForkSafeLock()
@@ -130,7 +173,8 @@ class Snapshot:
             return None
         entry = self._entries.get(record.key)
         if entry is None or entry.hostname.version != record.version:
-            entry = Entry(self._hostnames.read(record), self._revocations)
+            hostname = self._hostnames.read(record)
+            entry = Entry(hostname, self._revocations, watched(hostname, self._lists))
         with self._lock:
             if generation == self._generation:
                 self._entries.put(record.key, entry)

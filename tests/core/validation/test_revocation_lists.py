@@ -410,8 +410,8 @@ def test_a_lists_signature_is_verified_once_per_key(monkeypatch: pytest.MonkeyPa
     from mtlskit.core.validation import lists
 
     calls: list[int] = []
-    real = lists.verifies
-    monkeypatch.setattr(lists, "verifies", lambda *arguments: calls.append(1) or real(*arguments))
+    real = lists.verifies_digested
+    monkeypatch.setattr(lists, "verifies_digested", lambda *arguments: calls.append(1) or real(*arguments))
     trust = TrustStore([ROOT.certificate], lists=[crl(MIDDLE)])
     for _ in range(3):
         assert verdict(CHAIN, trust, revocation="leaf") == ACCEPTED

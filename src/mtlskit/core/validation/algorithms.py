@@ -12,10 +12,12 @@ from typing import Any, TypeAlias
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
 from mtlskit.core.reasons import Reason
 from mtlskit.core.validation import der
 
+Octets: TypeAlias = bytes | memoryview
 PublicKey: TypeAlias = ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | ed448.Ed448PublicKey | rsa.RSAPublicKey
 
 SMALLEST_RSA = 2048  # NIST SP 800-131A
@@ -27,11 +29,16 @@ LARGEST_EXPONENT = 64  # bits; likewise. No RSA key in use has a longer one
 class ECDSAScheme:
     """ECDSA with one hash."""
 
+    hash: hashes.HashAlgorithm
     signature: ec.ECDSA
 
-    def verify(self, key: Any, signature: bytes, message: bytes) -> None:
+    def verify(self, key: Any, signature: bytes, message: Octets) -> None:
         """Raises InvalidSignature."""
         key.verify(signature, message, self.signature)
+
+    def prehashed(self) -> ECDSAScheme:
+        """The same over a digest that was taken before."""
+        return ECDSAScheme(self.hash, ec.ECDSA(Prehashed(self.hash)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,17 +47,22 @@ class RSAScheme:
 
     padding: padding.AsymmetricPadding
     hash: hashes.HashAlgorithm
+    given: hashes.HashAlgorithm | Prehashed
 
-    def verify(self, key: Any, signature: bytes, message: bytes) -> None:
+    def verify(self, key: Any, signature: bytes, message: Octets) -> None:
         """Raises InvalidSignature."""
-        key.verify(signature, message, self.padding, self.hash)
+        key.verify(signature, message, self.padding, self.given)
+
+    def prehashed(self) -> RSAScheme:
+        """The same over a digest that was taken before."""
+        return RSAScheme(self.padding, self.hash, Prehashed(self.hash))
 
 
 @dataclass(frozen=True, slots=True)
 class Ed25519Scheme:
     """Ed25519."""
 
-    def verify(self, key: Any, signature: bytes, message: bytes) -> None:
+    def verify(self, key: Any, signature: bytes, message: Octets) -> None:
         """Raises InvalidSignature."""
         key.verify(signature, message)
 
@@ -78,7 +90,11 @@ def scheme_of(algorithm: bytes) -> Scheme | tuple[Reason, str]:
 
 def verifies(key: PublicKey | None, algorithm: bytes, signature: bytes, message: bytes) -> bool:
     """Whether `signature` over `message` verifies under `key` by the AlgorithmIdentifier `algorithm`."""
-    scheme = _SCHEMES.get(algorithm)
+    return verifies_by(_SCHEMES.get(algorithm), key, signature, message)
+
+
+def verifies_by(scheme: Scheme | None, key: PublicKey | None, signature: bytes, message: Octets) -> bool:
+    """`verifies` where the scheme is known; None stands for one that does not count."""
     if key is None or scheme is None or not _suits(type(scheme), type(key)):
         return False
     try:
@@ -122,7 +138,7 @@ def is_point(spki: bytes) -> bool:
     if len(spki) != _P256_OCTETS:
         return True
     x, y = int.from_bytes(spki[-64:-32], "big"), int.from_bytes(spki[-32:], "big")
-    return max(x, y) < _P and (y * y - x * x * x + 3 * x - _B) % _P == 0
+    return x < _P and y < _P and (y * y - (x * x - 3) * x - _B) % _P == 0
 
 
 def key_weakness(spki: bytes) -> str | None:
@@ -192,7 +208,7 @@ _SHA2: Mapping[str, hashes.HashAlgorithm] = {
 def _pss() -> Iterator[tuple[bytes, Scheme]]:
     # RFC 4055, 3.1: hash, MGF1 with the same hash, a salt as long as the hash; NULL parameters may be absent.
     for oid, algorithm in _SHA2.items():
-        scheme = RSAScheme(padding.PSS(padding.MGF1(algorithm), algorithm.digest_size), algorithm)
+        scheme = RSAScheme(padding.PSS(padding.MGF1(algorithm), algorithm.digest_size), algorithm, algorithm)
         salt = _explicit(2, bytes((der.INTEGER, 1, algorithm.digest_size)))
         for outer in (b"", _NULL):
             for inner in (b"", _NULL):
@@ -203,10 +219,11 @@ def _pss() -> Iterator[tuple[bytes, Scheme]]:
 
 def _schemes() -> Iterator[tuple[bytes, Scheme]]:
     for number, algorithm in zip(("02", "03", "04"), _SHA2.values(), strict=True):
-        yield _sequence(_oid(f"2a8648ce3d0403{number}")), ECDSAScheme(ec.ECDSA(algorithm))
+        yield _sequence(_oid(f"2a8648ce3d0403{number}")), ECDSAScheme(algorithm, ec.ECDSA(algorithm))
     for number, algorithm in zip(("0b", "0c", "0d"), _SHA2.values(), strict=True):
         for parameters in (_NULL, b""):  # RFC 4055, 5: NULL, and absent must be taken too
-            yield _sequence(_oid(f"2a864886f70d0101{number}"), parameters), RSAScheme(padding.PKCS1v15(), algorithm)
+            scheme = RSAScheme(padding.PKCS1v15(), algorithm, algorithm)
+            yield _sequence(_oid(f"2a864886f70d0101{number}"), parameters), scheme
     yield _sequence(_oid("2b6570")), Ed25519Scheme()
     yield _sequence(_oid("2b6571")), Ed448Scheme()
     yield from _pss()

@@ -46,6 +46,7 @@ class Search:
         anchors, helpers = trust.indices
         presented = SubjectIndex([Issuer(each, None) for each in pool])
         self._indices = (anchors, presented, helpers)
+        self._memo = trust.memo
         self._faultless: dict[ParsedCertificate, bool] = {}
         self._signatures: dict[tuple[bytes, bytes], bool] = {}
 
@@ -78,7 +79,8 @@ class Search:
         known = [each.identity for each in chain]
         for named in (SubjectIndex.same_octets, SubjectIndex.otherwise_written):
             for index in self._indices:
-                for issuer in _in_order(named(index, top.frame.issuer), top):
+                found = named(index, top.frame.issuer)
+                for issuer in found if len(found) < 2 else _in_order(found, top):
                     if issuer.parsed.identity not in known:
                         self.budget.look_at_candidate()
                         yield issuer
@@ -89,11 +91,12 @@ class Search:
         pair = (issuer.frame.spki, certificate.der)
         known = self._signatures.get(pair)
         if known is None:
+            # Counted though it be remembered: a verdict must not depend on what was asked before.
             self.budget.check_signature()
-            known = frame.inner_algorithm == frame.outer_algorithm and verifies(
-                issuer.key, frame.outer_algorithm, frame.signature, frame.tbs
+            known = self._signatures[pair] = self._memo.is_signed_by(certificate, issuer.frame.spki) or (
+                frame.inner_algorithm == frame.outer_algorithm
+                and verifies(issuer.key, frame.outer_algorithm, frame.signature, frame.tbs)
             )
-            self._signatures[pair] = known
         return known
 
     def _grow(self, chain: Chain, depth: int) -> Iterator[Path]:
@@ -122,7 +125,10 @@ class Search:
 
     def _is_signed(self, chain: Chain) -> bool:
         # From the anchor down: what a stranger made fails first.
-        return all(self.is_signed_by(chain[at], chain[at + 1]) for at in range(len(chain) - 2, -1, -1))
+        for at in range(len(chain) - 2, -1, -1):  # noqa: SIM110 - a generator would cost as much as the questions
+            if not self.is_signed_by(chain[at], chain[at + 1]):
+                return False
+        return True
 
 
 # RFC 5280, 4.2.1.1. Only the key identifier counts; issuer and serial in an AKI match nothing.
@@ -139,6 +145,4 @@ def names_it(certificate: ParsedCertificate, issuer: ParsedCertificate) -> bool:
 
 
 def _in_order(issuers: Sequence[Issuer], certificate: ParsedCertificate) -> Sequence[Issuer]:
-    if len(issuers) < 2:
-        return issuers
     return sorted(issuers, key=lambda issuer: not names_it(certificate, issuer.parsed))

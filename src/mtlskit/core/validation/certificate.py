@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,6 +14,7 @@ from mtlskit.core.certificates import spki_id
 from mtlskit.core.reasons import Reason
 from mtlskit.core.validation import der
 from mtlskit.core.validation.algorithms import PublicKey, is_point, is_supported, is_usual_key
+from mtlskit.core.validation.extensions import Known, read_usual, remember
 from mtlskit.core.validation.frame import frame_complaint, raw_extension, read_frame
 from mtlskit.core.validation.names import EMPTY_NAME, same_name
 from mtlskit.errors import PathError
@@ -26,13 +28,15 @@ _IA5_NAMES = (x509.DNSName, x509.RFC822Name, x509.UniformResourceIdentifier)
 class ParsedCertificate:
     """A certificate taken apart. The constructor raises PathError (malformed) where not even the frame can be read.
 
-    `extensions` holds their values by type, `critical` the types of the critical ones.
+    `extensions` holds their values by type (octets, for names and key identifiers in their plain form: see
+    `extensions.py`, and `value` for what they mean), `critical` the types of the critical ones.
     `fault` is what makes it unusable in whatever place; with a fault, `certificate`, `key` and `extensions` may lack.
     """
 
     __slots__ = (
         "_key", "_key_id", "authority_key_identifier", "certificate", "critical", "der", "extensions", "fault", "frame",
-        "identity", "is_ca", "not_after", "not_before", "path_length", "self_issued", "subject_key_identifier",
+        "has_constraints", "identity", "is_ca", "not_after", "not_before", "path_length", "self_issued",
+        "subject_key_identifier",
     )  # fmt: skip
 
     def __init__(self, data: bytes) -> None:
@@ -43,6 +47,7 @@ class ParsedCertificate:
         self.critical: list[x509.ObjectIdentifier] = []
         self.not_before = self.not_after = _NEVER
         self.is_ca = False
+        self.has_constraints = False
         self.path_length: int | None = None
         self.subject_key_identifier: bytes | None = None
         self.authority_key_identifier: bytes | None = None
@@ -73,6 +78,13 @@ class ParsedCertificate:
         """Whether there is such an extension and it is critical."""
         return oid in self.critical
 
+    def value(self, oid: x509.ObjectIdentifier) -> Any:
+        """The value of an extension as `cryptography` reads it; None if there is no such extension."""
+        found = self.extensions.get(oid)
+        if isinstance(found, bytes) and self.certificate is not None:
+            return self.certificate.extensions.get_extension_for_oid(oid).value
+        return found
+
     def refused(self, reason: Reason, detail: str, **facts: object) -> PathError:
         """The refusal that has this certificate at fault."""
         return PathError(reason, self.certificate, detail, facts)
@@ -87,10 +99,20 @@ class ParsedCertificate:
                 self._key = self._load_key(certificate)
             elif not is_point(self.frame.spki):
                 return self._malformed("expected a point on the curve as public key, got another")
-            self._take(certificate.extensions)
+            raw = self.frame.extensions
+            usual = None if raw is None else read_usual(raw)
+            if usual is not None:
+                self._take(usual)
+            else:
+                self._take([Known(each.oid, each.value, each.critical) for each in certificate.extensions])
         except Exception as error:  # noqa: BLE001
             return self._unreadable(error)
-        return self._contents_fault()
+        complaint = self._usage_complaint() or self._names_complaint()
+        if complaint:
+            return self._malformed(complaint)
+        if raw is not None and usual is None:
+            remember(raw, certificate.extensions)
+        return None
 
     def _load_key(self, certificate: x509.Certificate) -> PublicKey | None:
         try:
@@ -99,15 +121,16 @@ class ParsedCertificate:
             return None
         return key if is_supported(type(key)) else None
 
-    def _take(self, extensions: x509.Extensions) -> None:
-        self.extensions = found = {extension.oid: extension.value for extension in extensions}
-        self.critical = [extension.oid for extension in extensions if extension.critical]
+    def _take(self, extensions: Collection[Known]) -> None:
+        self.extensions = found = {oid: value for oid, value, _ in extensions}
+        self.critical = [oid for oid, _, is_critical in extensions if is_critical]
         if (constraints := found.get(ExtensionOID.BASIC_CONSTRAINTS)) is not None:
             self.is_ca, self.path_length = constraints.ca, constraints.path_length
         if (subject := found.get(ExtensionOID.SUBJECT_KEY_IDENTIFIER)) is not None:
-            self.subject_key_identifier = subject.digest
+            self.subject_key_identifier = subject if type(subject) is bytes else subject.digest
         if (authority := found.get(ExtensionOID.AUTHORITY_KEY_IDENTIFIER)) is not None:
-            self.authority_key_identifier = authority.key_identifier
+            self.authority_key_identifier = authority if type(authority) is bytes else authority.key_identifier
+        self.has_constraints = ExtensionOID.NAME_CONSTRAINTS in found
 
     def _unreadable(self, error: Exception) -> PathError:
         try:
@@ -120,10 +143,6 @@ class ParsedCertificate:
                 Reason.WRONG_PURPOSE, "expected a key purpose, got an empty extended key usage", found=()
             )
         return self._malformed(f"expected a certificate that parses, got {type(error).__name__}")
-
-    def _contents_fault(self) -> PathError | None:
-        complaint = self._usage_complaint() or self._names_complaint()
-        return self._malformed(complaint) if complaint else None
 
     # RFC 5280, 4.2.1.3: at least one bit.
     def _usage_complaint(self) -> str | None:
@@ -138,6 +157,8 @@ class ParsedCertificate:
         if names is None:
             empty = self.frame.subject == EMPTY_NAME
             return "expected a subject or a subject alternative name, got neither" if empty else None
+        if type(names) is bytes:  # in their plain form, which has one at least
+            return None
         entry = None
         for entry in names:
             if type(entry) in _IA5_NAMES and (complaint := _text_complaint(entry)):

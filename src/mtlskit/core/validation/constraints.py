@@ -6,10 +6,8 @@ directoryName. A name of a constrained form that cannot be compared is refused.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeAlias, assert_never
-
-from cryptography.x509.oid import ExtensionOID
 
 from mtlskit.core.reasons import Reason
 from mtlskit.core.validation import der
@@ -55,7 +53,7 @@ class Constraints(NamedTuple):
 
 def constraint_fault(chain: Chain, profile: Profile, budget: Budget) -> PathError | None:
     """The refusal of a path (leaf first) by the name constraints of its CAs, the anchor's among them."""
-    if not any(ExtensionOID.NAME_CONSTRAINTS in issuer.extensions for issuer in chain[1:]):
+    if not any(issuer.has_constraints for issuer in chain[1:]):
         return None
     above: list[Constraints] = []
     for position in range(len(chain) - 1, -1, -1):
@@ -66,7 +64,7 @@ def constraint_fault(chain: Chain, profile: Profile, budget: Budget) -> PathErro
             if form is not None:
                 detail = f"expected names that every CA above permits, got a {form.name} name"
                 return certificate.refused(Reason.NAME_NOT_PERMITTED, detail, form=form.name.lower())
-        if not is_leaf and ExtensionOID.NAME_CONSTRAINTS in certificate.extensions:
+        if not is_leaf and certificate.has_constraints:
             above.append(_constraints(certificate, profile))
     return None
 
@@ -76,68 +74,84 @@ def _broken_form(found: Names, above: list[Constraints], budget: Budget) -> Form
         for constraints in above:
             permitted, excluded = constraints.permitted.get(form, []), constraints.excluded.get(form, [])
             budget.compare(len(names) * (len(permitted) + len(excluded)))
-            if not all(_is_allowed(form, name, permitted, excluded) for name in names):
+            if not _are_allowed(form, names, permitted, excluded):
                 return form
     return None
 
 
-def _is_allowed(form: Form, name: Any, permitted: list[Any], excluded: list[Any]) -> bool:
-    if not permitted and not excluded:
+# There may be thousands of names and hundreds of bases. So no name is compared with each base: it is asked which bases
+# could hold it, a handful, and whether one of these is there.
+def _are_allowed(form: Form, names: list[Any], permitted: list[Any], excluded: list[Any]) -> bool:
+    if not names or (not permitted and not excluded):
         return True
-    if name is None or None in permitted or None in excluded:
+    if None in names or None in permitted or None in excluded:
         return False
-    if permitted and not any(_is_inside(form, name, base) for base in permitted):
-        return False
-    return not any(_touches(form, name, base) for base in excluded)
+    inside, outside = frozenset(permitted), frozenset(excluded)
+    shapes = _shapes(form, inside | outside)
+    touching = _touching(form, outside)
+    for name in names:
+        holders = _holders(form, name, shapes)
+        if (permitted and inside.isdisjoint(holders)) or not outside.isdisjoint(holders) or touching(name):
+            return False
+    return True
 
 
-def _is_inside(form: Form, name: Any, base: Any) -> bool:
+# All bases that a name is inside of; of networks and directories, those of the shapes that there are.
+def _holders(form: Form, name: Any, shapes: frozenset[Any]) -> list[Any]:
     match form:
         case Form.DNS:
-            return _is_dns_inside(name.removeprefix("*."), base) or (name.startswith("*.") and base == name[1:])
+            return _dns_holders(name)
         case Form.EMAIL:
-            return _is_mailbox_inside(name, base)
+            hosts = ["", name.host, *_dotted(name.host)]
+            return [name, *[Mailbox("", host) for host in hosts]]
         case Form.URI:
-            return base in ("", name) or (base.startswith(".") and name.endswith(base))
+            return ["", name, *_dotted(name)]
         case Form.IP:
-            return _is_address_inside(name, base)
+            return [_network(name + mask) for mask in shapes if len(mask) == len(name)]
         case Form.DIRECTORY:
-            return bool(name[: len(base)] == base)
+            return [name[:size] for size in shapes if size <= len(name)]
         case Form.OTHER | Form.X400 | Form.EDI_PARTY | Form.REGISTERED_ID:
-            return False
+            return []
         case _:
             assert_never(form)
 
 
-# What may be inside counts as inside here: a wildcard that stands for an excluded name, a value without a reading.
-def _touches(form: Form, name: Any, base: Any) -> bool:
-    if _is_inside(form, name, base):
-        return True
-    if form is Form.DNS and name.startswith("*."):
-        return bool(base.partition(".")[2] == name[2:])
-    return form is Form.DIRECTORY and not (is_readable(name) and is_readable(base))
+# RFC 5280, 4.2.1.10: a base holds any name that is made by adding labels to its left; with a leading dot, at least one.
+def _dns_holders(name: str) -> list[str]:
+    dotted = _dotted(name)
+    tails = [tail[1:] for tail in dotted]
+    # A wildcard is not a label: `*.a.example` is what is inside of `a.example`, and of `.a.example`.
+    return ["", *dotted, *tails] if name.startswith("*.") else ["", name, *dotted, *tails]
 
 
-# RFC 5280, 4.2.1.10: any name that is made by adding labels to the left. With a leading dot: at least one.
-def _is_dns_inside(name: str, base: str) -> bool:
-    return not base or name == base or name.endswith(base if base.startswith(".") else "." + base)
+# With at least one label before each: `.b.example` and `.example` for `a.b.example`.
+def _dotted(host: str) -> list[str]:
+    labels = host.split(".")
+    return ["." + ".".join(labels[at:]) for at in range(1, len(labels))]
 
 
-# A mailbox, all of a host, or all of the hosts of a domain.
-def _is_mailbox_inside(name: Mailbox, base: Mailbox) -> bool:
-    if base.local:
-        return name == base
-    if base.host.startswith("."):
-        return name.host.endswith(base.host)
-    return base.host in ("", name.host)
+def _shapes(form: Form, bases: frozenset[Any]) -> frozenset[Any]:
+    if form is Form.IP:
+        return frozenset(base[len(base) // 2 :] for base in bases)
+    return frozenset(map(len, bases)) if form is Form.DIRECTORY else frozenset()
 
 
-def _is_address_inside(name: bytes, base: bytes) -> bool:
-    size = len(name)
-    if len(base) != 2 * size:
-        return False
-    mask = int.from_bytes(base[size:], "big")
-    return int.from_bytes(name, "big") & mask == int.from_bytes(base[:size], "big") & mask
+# An address and its mask, with the address cut to what the mask leaves of it.
+def _network(octets: bytes) -> bytes:
+    size = len(octets) // 2
+    mask = int.from_bytes(octets[size:], "big")
+    return (int.from_bytes(octets[:size], "big") & mask).to_bytes(size, "big") + octets[size:]
+
+
+# What may be inside of something excluded counts as inside: a wildcard that stands for it, a value without a reading.
+def _touching(form: Form, outside: frozenset[Any]) -> Callable[[Any], bool]:
+    if form is Form.DNS:
+        parents = frozenset(base.partition(".")[2] for base in outside)
+        return lambda name: name.startswith("*.") and name[2:] in parents
+    if form is Form.DIRECTORY and outside:
+        readable = all(map(is_readable, outside))
+        return lambda name: not (readable and is_readable(name))
+    return lambda _: False
 
 
 def _names(certificate: ParsedCertificate, is_leaf: object) -> Names:
@@ -188,7 +202,7 @@ def _base(form: Form, octets: bytes, profile: Profile) -> Any:
             text = octets.decode("ascii", "replace").lower()
             return text if not text or is_host(text.removeprefix(".")) else None
         case Form.IP:
-            return octets if len(octets) in (8, 32) else None
+            return _network(octets) if len(octets) in (8, 32) else None
         case Form.DIRECTORY | Form.OTHER | Form.X400 | Form.EDI_PARTY | Form.REGISTERED_ID:
             return comparable(form, octets)
         case _:

@@ -115,6 +115,14 @@ def integer(data: bytes, start: int, stop: int) -> int:
     return int.from_bytes(content, "big", signed=True)
 
 
+def sequence(*parts: bytes) -> bytes:
+    """The SEQUENCE of these elements."""
+    length = sum(map(len, parts))
+    octets = length.to_bytes((length.bit_length() + 7) // 8, "big")
+    header = bytes((length,)) if length < _LONG_FORM else bytes((_LONG_FORM | len(octets),)) + octets
+    return b"".join((bytes((SEQUENCE,)), header, *parts))
+
+
 def unsigned_bits(data: bytes, start: int, stop: int) -> int:
     """Where the octets of a BIT STRING without unused bits begin."""
     if start == stop or data[start] != 0:

@@ -49,6 +49,8 @@ class Said(NamedTuple):
 
 def evidence_of(given: Iterable[OCSPEvidence | bytes]) -> tuple[OCSPEvidence, ...]:
     """The responses as evidence; raises ConfigurationError for what is neither bytes nor evidence."""
+    if given == ():  # the usual case
+        return ()
     found = tuple(OCSPEvidence(each) if isinstance(each, bytes) else each for each in given)
     if not all(isinstance(each, OCSPEvidence) for each in found):
         raise ConfigurationError("expected OCSP responses as bytes or OCSPEvidence, got something else")

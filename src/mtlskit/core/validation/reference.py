@@ -44,7 +44,7 @@ def reference_fault(certificate: ParsedCertificate, name: ReferenceName | None) 
 
 
 def _has(certificate: ParsedCertificate, name: ReferenceName) -> bool:
-    names = certificate.extensions.get(ExtensionOID.SUBJECT_ALTERNATIVE_NAME)
+    names = certificate.value(ExtensionOID.SUBJECT_ALTERNATIVE_NAME)
     if names is None:
         return False
     if isinstance(name, Hostname):

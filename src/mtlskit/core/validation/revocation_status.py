@@ -17,8 +17,9 @@ from mtlskit.core.reasons import Reason
 from mtlskit.core.validation.builder import Chain, Path, Search
 from mtlskit.core.validation.certificate import ParsedCertificate
 from mtlskit.core.validation.checks import Question, is_faultless
+from mtlskit.core.validation.entries import REMOVED
 from mtlskit.core.validation.lengths import length_fault
-from mtlskit.core.validation.lists import REMOVED, RevocationList
+from mtlskit.core.validation.lists import RevocationList
 from mtlskit.core.validation.names import comparable_name
 from mtlskit.core.validation.ocsp import OCSPEvidence, said_by
 from mtlskit.core.validation.profiles import RevocationMode, RevocationUnknown, Stance

@@ -118,7 +118,7 @@ def _critical_san_with_subject(certificate: ParsedCertificate, profile: Profile)
 
 # RFC 5280, 4.2.1.1: a self-signed certificate's AKI, if any, names its own key by key identifier alone.
 def _foreign_key_identifier(certificate: ParsedCertificate, _: Profile) -> bool:
-    value = certificate.extensions.get(ExtensionOID.AUTHORITY_KEY_IDENTIFIER)
+    value = certificate.value(ExtensionOID.AUTHORITY_KEY_IDENTIFIER)
     if value is None or not certificate.self_issued:
         return False
     if value.authority_cert_issuer is not None or value.authority_cert_serial_number is not None:
@@ -139,7 +139,7 @@ def _odd_modulus(certificate: ParsedCertificate, _: Profile) -> bool:
 
 
 def _dns_names(certificate: ParsedCertificate) -> list[str]:
-    names = certificate.extensions.get(ExtensionOID.SUBJECT_ALTERNATIVE_NAME)
+    names = certificate.value(ExtensionOID.SUBJECT_ALTERNATIVE_NAME)
     return [] if names is None else names.get_values_for_type(x509.DNSName)
 
 

@@ -12,6 +12,7 @@ from cryptography import x509
 from mtlskit.core.certificates import to_der
 from mtlskit.core.validation.certificate import ParsedCertificate, parse_certificate
 from mtlskit.core.validation.lists import RevocationList, as_list, by_scope
+from mtlskit.core.validation.memo import IntermediateMemo
 from mtlskit.core.validation.names import ComparableName, comparable_name
 from mtlskit.core.validation.profiles import Pinning
 from mtlskit.errors import ConfigurationError, PathError
@@ -88,12 +89,14 @@ class SubjectIndex:
 class TrustStore:
     """Anchors, helper intermediates and revocations for a verdict. Immutable; may be shared between threads.
 
+    (But for a memo of what was verified, which changes no verdict; see `memo.py`.)
+
     `intermediates` help to find a path where the peer does not present all; they are not trusted. `revocations` is
     consulted in every revocation mode; `lists` (RevocationList, or DER) in the modes that ask for them. Raises
     ConfigurationError for what is not a certificate, CertificateError for what is not a list.
     """
 
-    __slots__ = ("anchors", "indices", "intermediates", "lists", "octets", "pinned", "revocations")
+    __slots__ = ("anchors", "indices", "intermediates", "lists", "memo", "octets", "pinned", "revocations")
 
     def __init__(
         self,
@@ -115,6 +118,7 @@ class TrustStore:
             SubjectIndex([Issuer(parsed, anchor) for anchor, parsed in entries]),
             SubjectIndex([Issuer(parsed, None) for parsed in helpers]),
         )
+        self.memo = IntermediateMemo()
         self.revocations = revocations
         self.lists = by_scope(map(as_list, lists))
 

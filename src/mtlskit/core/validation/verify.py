@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
+from itertools import pairwise
 from typing import TypeVar
 
 from mtlskit.core.certificates import PresentedChain
@@ -52,7 +53,11 @@ def verify_path(
     (RFC 9525), and is asked for with `server_auth` only. Raises PathError with the most telling reason if there is no
     such path, ConfigurationError for arguments that are not what they should be. Reads no clock, file or socket.
     """
-    _check_types(presented, trust, profile, policies, limits)
+    if not (
+        isinstance(presented, PresentedChain) and isinstance(trust, TrustStore) and isinstance(profile, Profile)
+        and isinstance(policies, PolicyInputs) and isinstance(limits, Limits)
+    ):  # fmt: skip
+        raise _mistaken(presented, trust, profile, policies, limits)
     wanted = _member(Purpose, purpose)
     question = Question(wanted, _moment(now), profile, reference_name_of(wanted, reference_name))
     asked = Revocation(
@@ -67,6 +72,8 @@ def verify_path(
 class _Verdict:
     """One question to one trust store."""
 
+    __slots__ = ("_policies", "_question", "_revocation", "_trust")
+
     def __init__(self, question: Question, trust: TrustStore, policies: PolicyInputs, revocation: Revocation) -> None:
         self._question = question
         self._trust = trust
@@ -78,11 +85,12 @@ class _Verdict:
         leaf = parse_certificate(presented.ders[0], 0)
         if (pinned := self._trust.pinned.get(leaf.der)) is not None:
             return self._pinned(*pinned)
-        pool, unreadable = _pool(presented, self._trust.octets)
+        pool, unreadable = _pool(presented, self._trust)
         search = Search(leaf, pool, self._trust, self._question, limits)
         if is_faultless(leaf, Role.LEAF, self._question):
             path = search.find(lambda path: self._holds(path, search), lambda path: self._stands(path, search))
             if path is not None:
+                self._trust.memo.remember(path.chain)
                 return self._proof(path.chain, path.anchor, self._ends(path, search))
         raise most_telling([*unreadable, *refusals(search, lambda path: self._all_objections(path, search))])
 
@@ -97,6 +105,8 @@ class _Verdict:
         return next(self._objections(path, search), None) is None
 
     def _stands(self, path: Path, search: Search) -> bool:
+        if self._trust.revocations is None and self._revocation.mode is RevocationMode.OFF:
+            return True
         return next(self._revocations(path, search), None) is None
 
     def _all_objections(self, path: Path, search: Search) -> Iterator[PathError]:
@@ -153,19 +163,19 @@ def _reason_of(revocations: Revocations, key: bytes, serial: int) -> str | None:
 
 
 def _links(chain: Chain) -> list[tuple[bytes, int]]:
-    return [(chain[at + 1].key_id, chain[at].frame.serial) for at in range(len(chain) - 1)]
+    return [(issuer.key_id, issued.frame.serial) for issued, issuer in pairwise(chain)]
 
 
-def _pool(presented: PresentedChain, trusted: frozenset[bytes]) -> tuple[list[ParsedCertificate], list[PathError]]:
+def _pool(presented: PresentedChain, trust: TrustStore) -> tuple[list[ParsedCertificate], list[PathError]]:
     pool: list[ParsedCertificate] = []
     unreadable: list[PathError] = []
     known = {presented.ders[0]}
     for position, data in enumerate(presented.ders):
-        if data in known or data in trusted:
+        if data in known or data in trust.octets:
             continue
         known.add(data)
         try:
-            pool.append(parse_certificate(data, position))
+            pool.append(trust.memo.parsed(data) or parse_certificate(data, position))
         except PathError as error:
             unreadable.append(error)
     return pool, unreadable
@@ -185,13 +195,12 @@ def _moment(now: datetime) -> datetime:
     if not isinstance(now, datetime) or now.utcoffset() is None:
         raise ConfigurationError(f"expected the moment as a datetime with a time zone, got {now!r}")
     # Certificates know whole seconds (RFC 5280, 4.1.2.5).
-    return now.astimezone(UTC).replace(microsecond=0)
+    return (now if now.tzinfo is UTC else now.astimezone(UTC)).replace(microsecond=0)
 
 
-def _check_types(*arguments: object) -> None:
-    for argument, kind in zip(arguments, _ARGUMENTS, strict=True):
-        if not isinstance(argument, kind):
-            raise ConfigurationError(f"expected a {kind.__name__}, got {type(argument).__name__}")
+def _mistaken(*arguments: object) -> ConfigurationError:
+    wrong = next(pair for pair in zip(_ARGUMENTS, arguments, strict=True) if not isinstance(pair[1], pair[0]))
+    return ConfigurationError(f"expected a {wrong[0].__name__}, got {type(wrong[1]).__name__}")
 
 
 _Member = TypeVar("_Member", bound=StrEnum)

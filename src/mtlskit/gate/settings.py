@@ -1,0 +1,104 @@
+"""What an operator writes about a hostname, read into values: one clear error for each thing that cannot be used."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any, TypeAlias, TypeVar
+
+from cryptography import x509
+
+from mtlskit.core.certificates import SigningChain, read_certificate
+from mtlskit.core.custom_hostname import ClientAuth, Enforcement
+from mtlskit.core.evidence import Resumption, TLSVersion
+from mtlskit.core.policy import AccessPolicy
+from mtlskit.core.validation import RevocationMode, RevocationUnknown, TrustAnchor
+from mtlskit.errors import ConfigurationError
+from mtlskit.revocation import GivenList, ListSource, WebSource, source_of
+
+Anchor: TypeAlias = "x509.Certificate | TrustAnchor | bytes | str"
+_Enum = TypeVar("_Enum", ClientAuth, Enforcement, Resumption, TLSVersion, RevocationMode, RevocationUnknown)
+
+_MOST_LISTS = 16
+_LONGEST_GIVEN = 256 * 1024  # octets of a record's lists: about 7,000 entries, which are read when it is first used
+
+
+def member(kind: type[_Enum], value: str, setting: str) -> _Enum:
+    """The member of that value; raises ConfigurationError."""
+    try:
+        return kind(value)
+    except ValueError:
+        known = [member.value for member in kind]
+        raise ConfigurationError(f"expected {setting} to be one of {known!r}, got {value!r}") from None
+
+
+def sequence(value: Any, what: str) -> Sequence[Any]:
+    """The items; raises ConfigurationError for one thing in the place of a sequence."""
+    if isinstance(value, (str, bytes, x509.Certificate, x509.CertificateRevocationList, TrustAnchor)):
+        raise ConfigurationError(f"expected a sequence of {what}, got {type(value).__name__}")
+    return list(value)
+
+
+def anchor(given: Anchor) -> TrustAnchor:
+    """A trust anchor; raises ConfigurationError or CertificateError."""
+    if isinstance(given, TrustAnchor):
+        return given
+    return TrustAnchor(issuer(given, "a CA certificate as trust anchor"))
+
+
+def issuer(given: x509.Certificate | bytes | str, what: str) -> x509.Certificate:
+    """A CA certificate; raises ConfigurationError or CertificateError."""
+    certificate = given if isinstance(given, x509.Certificate) else _one(given, what)
+    try:
+        constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
+    except (x509.ExtensionNotFound, ValueError):
+        raise ConfigurationError(f"expected {what}, got {_subject(certificate)} without basic constraints") from None
+    if not constraints.ca:
+        raise ConfigurationError(f"expected {what}, got the end-entity certificate {_subject(certificate)}")
+    return certificate
+
+
+def server_chain(given: Any) -> SigningChain | None:
+    """A signing chain or None; raises ConfigurationError."""
+    if given is None or isinstance(given, SigningChain):
+        return given
+    raise ConfigurationError(f"expected a server certificate with its key (SigningChain), got {type(given).__name__}")
+
+
+def policies(given: Any) -> tuple[AccessPolicy, ...]:
+    """Access policies; raises ConfigurationError."""
+    found = tuple(given)
+    for policy in found:
+        if not isinstance(policy, AccessPolicy):
+            raise ConfigurationError(f"expected access policies, got {type(policy).__name__}")
+    return found
+
+
+def lists(given: Any) -> tuple[bytes | str, ...]:
+    """Sources of revocation lists as a record keeps them, DER or a URL; raises ConfigurationError, CertificateError."""
+    sources = list(dict.fromkeys(map(source_of, sequence(given, "revocation lists"))))
+    if len(sources) > _MOST_LISTS:
+        raise ConfigurationError(f"expected at most {_MOST_LISTS} revocation lists, got {len(sources)}")
+    size = sum(len(source.der) for source in sources if isinstance(source, GivenList))
+    if size > _LONGEST_GIVEN:
+        raise ConfigurationError(
+            f"expected at most {_LONGEST_GIVEN} octets of revocation lists in a record, got {size}: "
+            "give a longer one as a file: or https: URL"
+        )
+    if any(isinstance(source, WebSource) for source in sources):
+        import_module("mtlskit.revocation.http")  # raises where its extra is missing
+    return tuple(map(_kept, sources))
+
+
+def _kept(source: ListSource) -> bytes | str:
+    return source.der if isinstance(source, GivenList) else str(source)
+
+
+def _one(given: bytes | str, what: str) -> x509.Certificate:
+    if not isinstance(given, bytes | str):
+        raise ConfigurationError(f"expected {what}, got {type(given).__name__}")
+    return read_certificate(given, what=what)
+
+
+def _subject(certificate: x509.Certificate) -> str:
+    return repr(certificate.subject.rfc4514_string())

@@ -1,0 +1,1 @@
+"""Random hierarchies, judged by `verify_path` and by the engines that others trust."""

@@ -1,0 +1,287 @@
+"""The protections of revocation lists that arrive, age and change."""
+
+from mutations import Mutation
+
+_LOADING = "tests/revocation/test_loading.py"
+_WEB = "tests/revocation/test_web.py"
+_THREAD = "tests/revocation/test_thread.py"
+_SOURCES = "tests/revocation/test_sources.py"
+_GATE = "tests/gate/test_revocation.py"
+
+MUTATIONS = [
+    Mutation(
+        "revocation/feed.py",
+        "        check_date(listed, now)\n",
+        "",
+        _LOADING,
+        "a list that does not hold displaces nothing",
+    ),
+    Mutation(
+        "revocation/feed.py",
+        "                check_order(listed, before)\n",
+        "                pass\n",
+        _LOADING,
+        "a list does not go back",
+    ),
+    Mutation(
+        "revocation/feed.py",
+        "if before is not None and not before.is_disowned:",
+        "if before is not None:",
+        f"{_LOADING} -k forged",
+        "a forged list does not shut out its successors",
+    ),
+    Mutation(
+        "revocation/feed.py",
+        "        return (good, fallback)\n",
+        "        return (good,)\n",
+        f"{_LOADING} -k forged",
+        "a forged list does not push out the authentic one",
+    ),
+    Mutation(
+        "revocation/feed.py",
+        "or now > good.next_update:",
+        "or False:",
+        f"{_LOADING} -k come_back",
+        "what was replaced does not come back",
+    ),
+    Mutation(
+        "revocation/feed.py",
+        "or good.is_confirmed or",
+        "or",
+        f"{_LOADING} -k forged",
+        "what an authentic list replaced is let go",
+    ),
+    Mutation(
+        "revocation/reading.py",
+        "    if octets > limits.octets:\n",
+        "    if False:\n",
+        f"{_LOADING} {_WEB}",
+        "I12: size",
+    ),
+    Mutation(
+        "revocation/reading.py",
+        "    if listed.has_unknown_critical_extension():\n",
+        "    if False:\n",
+        _LOADING,
+        "unknown critical extensions",
+    ),
+    Mutation(
+        "revocation/reading.py",
+        '    if b"PRIVATE KEY-----" in data:\n',
+        "    if False:\n",
+        f"{_SOURCES} {_LOADING}",
+        "I11: a private key is refused",
+    ),
+    Mutation(
+        "revocation/files.py",
+        "            check_size(found.st_size, limits)\n",
+        "",
+        f"{_LOADING} -k not_even",
+        "a long file is not read (its size is told whole)",
+    ),
+    Mutation(
+        "revocation/files.py",
+        "            if not stat.S_ISREG(found.st_mode):",
+        "            if False:",
+        f"{_LOADING} -k special",
+        "pipes are not read",
+    ),
+    Mutation(
+        "revocation/files.py",
+        "return abs(time.time() - found.st_mtime) < _RESTLESS_SECONDS",
+        "return False",
+        f"{_LOADING} -k just_now",
+        "a file that rests no moment is read again",
+    ),
+    Mutation(
+        "revocation/http.py",
+        "            asyncio.timeout(limits.seconds),\n",
+        "            asyncio.timeout(60),\n",
+        f"{_WEB} -k slow",
+        "I12: time over all",
+    ),
+    Mutation(
+        "revocation/http.py",
+        "        check_size(len(data), limits)\n    return",
+        "    return",
+        f"{_WEB} -k end",
+        "I12: size while it streams",
+    ),
+    Mutation(
+        "revocation/http.py",
+        "        check_size(int(stated[:20]), limits)\n",
+        "        pass\n",
+        f"{_WEB} -k length",
+        "a stated length above the limit",
+    ),
+    Mutation(
+        "revocation/http.py",
+        '    if coding.lower() != "identity":',
+        "    if False:",
+        f"{_WEB} -k compressed",
+        "nothing is decoded",
+    ),
+    Mutation(
+        "revocation/http.py",
+        "    if target.scheme != source.scheme:",
+        "    if False:",
+        f"{_WEB} -k scheme",
+        "no redirect to another scheme",
+    ),
+    Mutation(
+        "revocation/http.py",
+        "trust_env=False",
+        "trust_env=True, proxy=__import__('os').environ.get('http_proxy')",
+        f"{_WEB} -k environment",
+        "no proxy of the environment",
+    ),
+    Mutation(
+        "revocation/http.py",
+        "    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)\n",
+        "    context = ssl._create_unverified_context()\n",
+        f"{_WEB} -k verified",
+        "the server is verified",
+    ),
+    Mutation(
+        "revocation/http.py", "    if response.status_code != 200:", "    if False:", f"{_WEB} -k there", "only 200"
+    ),
+    Mutation(
+        "revocation/loading.py",
+        "        except Exception as error:  # whatever",
+        "        except ZeroDivisionError as error:  # whatever",
+        f"{_THREAD} -k exception",
+        "an exception ends nothing",
+    ),
+    Mutation(
+        "revocation/loading.py",
+        "        feed.state = after\n",
+        "        feed.state = type(after)(after.good)\n        feed.state = after if after.error else feed.state\n",
+        f"{_LOADING} -k says",
+        "a source says how old it is",
+    ),
+    Mutation(
+        "revocation/worker.py",
+        "            task.cancel()\n",
+        "            pass\n",
+        f"{_THREAD} -k fetch",
+        "close ends a fetch",
+    ),
+    Mutation(
+        "revocation/worker.py", "        self._is_stopping = True\n", "", f"{_THREAD} -k close", "close ends the thread"
+    ),
+    Mutation(
+        "revocation/worker.py",
+        "return self._thread.is_alive()",
+        "return True",
+        f"{_THREAD} {_GATE} -k fork",
+        "a forked child reads on",
+    ),
+    Mutation(
+        "revocation/worker.py",
+        "_MOST_FETCHES = 8",
+        "_MOST_FETCHES = 1",
+        f"{_WEB} -k holds_up",
+        "a slow server holds up no other",
+    ),
+    Mutation(
+        "revocation/lists.py",
+        "                    del self._feeds[source]\n",
+        "                    pass\n",
+        f"{_LOADING} -k forgotten",
+        "what nobody uses is forgotten",
+    ),
+    Mutation(
+        "revocation/lists.py",
+        "                subscriber(source)\n            except Exception:",
+        "                subscriber(source)\n            except ZeroDivisionError:",
+        f"{_THREAD} -k exception",
+        "a broken subscriber ends nothing",
+    ),
+    Mutation(
+        "gate/snapshot.py",
+        "        if lists != judging.lists:\n",
+        "        if not judging.lists:\n",
+        f"{_GATE} -k i6",
+        "I6: paths go with the list that they were judged by",
+    ),
+    Mutation(
+        "gate/snapshot.py",
+        "judging = self._judging = _Judging(lists, hostname, Bounded(_MOST_PATHS))",
+        "judging = self._judging = _Judging(lists, hostname, judging.paths)",
+        f"{_GATE} -k i6",
+        "I6: remembered paths are dropped",
+    ),
+    Mutation(
+        "gate/gate.py",
+        "lambda _source: self._note_change()",
+        "lambda _source: None",
+        f"{_GATE} -k i6",
+        "I6: open connections are judged anew",
+    ),
+    Mutation(
+        "gate/gate.py", "        self.lists.keep_running()\n", "", f"{_GATE} -k forked", "a forked worker reads on"
+    ),
+    Mutation(
+        "gate/gate.py",
+        "            self.lists.close()\n",
+        "            pass\n",
+        f"{_GATE} -k closing",
+        "closing ends the reading",
+    ),
+    Mutation(
+        "core/verdict.py",
+        "        revocation_unknown=hostname.revocation_unknown,\n",
+        "        revocation_unknown='insecure_allow',\n",
+        f"{_GATE} -k i7",
+        "I7: unknown denies",
+    ),
+    Mutation(
+        "core/verdict.py",
+        "        revocation=hostname.revocation,\n",
+        "        revocation='off',\n",
+        f"{_GATE} -k i6",
+        "revocation is asked for",
+    ),
+    Mutation(
+        "core/custom_hostname.py",
+        "        if self.lists and self.revocation is RevocationMode.OFF:\n",
+        "        if False:\n",
+        f"{_GATE} -k bad_input",
+        "lists that nobody asks are refused",
+    ),
+    Mutation(
+        "gate/settings.py",
+        "    if size > _LONGEST_GIVEN:",
+        "    if False:",
+        f"{_GATE} -k bad_input",
+        "a record stays short",
+    ),
+    Mutation(
+        "gate/settings.py",
+        '        import_module("mtlskit.revocation.http")',
+        "        pass",
+        f"{_GATE} -k extra",
+        "a missing extra is told when a hostname is added",
+    ),
+    Mutation(
+        "revocation/reading.py",
+        "        return any(list(self._verified.values()))",
+        "        return True",
+        f"{_LOADING} -k forged",
+        "a list is confirmed by a signature",
+    ),
+    Mutation(
+        "revocation/reading.py",
+        "        if tolerance:\n",
+        "        tolerance = tolerance or timedelta(minutes=10)\n        if tolerance:\n",
+        f"{_LOADING} -k tolerance",
+        "I7: no tolerance unless stated",
+    ),
+    Mutation(
+        "gate/neighbours.py",
+        "return error.reason is Reason.REVOCATION_UNKNOWN",
+        "return False",
+        f"{_GATE} -k neighbour",
+        "the alarm works with lists too",
+    ),
+]
