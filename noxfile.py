@@ -66,19 +66,22 @@ def other_versions() -> Iterator[str]:
 OTHERS = tuple(other_versions())
 os.environ["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
 
+# A file at a time in each of two processes; pytest-benchmark warns of company, and warnings are errors.
+SIDE_BY_SIDE = ("-n", "2", "--dist", "loadfile", "-p", "no:benchmark")
+
 
 @nox.session(python=[RUNNING, *OTHERS])
 def tests(session: nox.Session) -> None:
     """Everything with coverage on the Python that runs nox, then `bare`; what touches TLS and sockets on the others."""
     session.install("-e", ".[demo]", *group("test"))
     if session.python != RUNNING:
-        session.run("python", "-m", "pytest", "-q", *(session.posargs or VERSION_DEPENDENT))
+        session.run("python", "-m", "pytest", "-q", *SIDE_BY_SIDE, *(session.posargs or VERSION_DEPENDENT))
         session.run("mtlskit", "demo", "--json", silent=True)
         return
     session.notify("bare")
     session.run("coverage", "erase")
     try:
-        session.run("coverage", "run", "-m", "pytest", *session.posargs)
+        session.run("coverage", "run", "-m", "pytest", *SIDE_BY_SIDE, *session.posargs)
     finally:
         session.run("coverage", "combine", "--quiet")
         session.run("coverage", "report")
