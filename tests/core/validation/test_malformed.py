@@ -66,7 +66,7 @@ def test_a_leaf_that_is_malformed_is_refused_in_every_profile(what: str, profile
     assert judged(leaf=ANY_CERTIFICATE[what], profile=profile) == "malformed"
 
 
-@pytest.mark.parametrize("what", set(ANY_CERTIFICATE) - {"empty subject without a SAN"})
+@pytest.mark.parametrize("what", sorted(set(ANY_CERTIFICATE) - {"empty subject without a SAN"}))
 def test_an_intermediate_that_is_malformed_is_refused(what: str) -> None:
     assert judged(intermediate=ANY_CERTIFICATE[what]) == "malformed"
 
