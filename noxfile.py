@@ -126,6 +126,13 @@ def mutations(session: nox.Session) -> None:
 
 
 @nox.session
+def slow(session: nox.Session) -> None:
+    """The long batteries: thousands of random chains against the other engines, and long fuzzing."""
+    session.install("-e", ".[demo]", *group("test"))
+    session.run("python", "-m", "pytest", "-q", "-m", "slow", *(session.posargs or ("tests/differential", "tests/fuzz")))
+
+
+@nox.session
 def docs(session: nox.Session) -> None:
     """Every example of the README and the documentation."""
     session.install("-e", ".[demo]", *group("test"))

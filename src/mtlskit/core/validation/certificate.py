@@ -35,12 +35,13 @@ class ParsedCertificate:
 
     __slots__ = (
         "_key", "_key_id", "authority_key_identifier", "certificate", "critical", "der", "extensions", "fault", "frame",
-        "has_constraints", "identity", "is_ca", "not_after", "not_before", "path_length", "self_issued",
-        "subject_key_identifier",
+        "has_constraints", "identity", "is_ca", "not_after", "not_before", "path_length", "position",
+        "self_issued", "subject_key_identifier",
     )  # fmt: skip
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, position: int | None = None) -> None:
         self.der = data
+        self.position = position  # among what was presented: says where, of a certificate that cannot be shown
         self.certificate: x509.Certificate | None = None
         self._key: PublicKey | None = None
         self.extensions: dict[x509.ObjectIdentifier, Any] = {}
@@ -87,6 +88,8 @@ class ParsedCertificate:
 
     def refused(self, reason: Reason, detail: str, **facts: object) -> PathError:
         """The refusal that has this certificate at fault."""
+        if self.certificate is None and self.position is not None:
+            facts["position"] = self.position
         return PathError(reason, self.certificate, detail, facts)
 
     def _load(self) -> PathError | None:
@@ -172,7 +175,7 @@ class ParsedCertificate:
 def parse_certificate(data: bytes, position: int | None = None) -> ParsedCertificate:
     """The certificate that `data` is; raises PathError (malformed) where not even its frame can be read."""
     try:
-        return ParsedCertificate(data)
+        return ParsedCertificate(data, position)
     except der.DERError as error:
         facts = {} if position is None else {"position": position}
         raise PathError(Reason.MALFORMED, None, f"expected a certificate in DER: {error}", facts) from None

@@ -110,12 +110,16 @@ def _delegates(
     response: ocsp.OCSPResponse, issuer: ParsedCertificate, question: Question, search: Search
 ) -> Iterator[ParsedCertificate]:
     for certificate in response.certificates[:_MOST]:
-        parsed = ParsedCertificate(to_der(certificate))
-        if (
-            same_name(parsed.frame.issuer, issuer.frame.subject)
-            and is_faultless(parsed, Role.RESPONDER, question)
-            and search.is_signed_by(parsed, issuer)
-        ):
+        try:
+            parsed = ParsedCertificate(to_der(certificate))
+            delegated = (
+                same_name(parsed.frame.issuer, issuer.frame.subject)
+                and is_faultless(parsed, Role.RESPONDER, question)
+                and search.is_signed_by(parsed, issuer)
+            )
+        except der.DERError:
+            continue  # it comes with the response, and is nobody's responder
+        if delegated:
             yield parsed
 
 

@@ -236,13 +236,24 @@ def _refusal(certificate: ParsedCertificate) -> PathError:
 
 
 def _asserted(certificate: ParsedCertificate) -> set[bytes] | None:
-    raw = raw_extension(certificate.frame, _CERTIFICATE_POLICIES)
-    return None if raw is None else {policy for policy, *_ in _identifiers(raw)}
+    found = _read(certificate, _CERTIFICATE_POLICIES)
+    return None if found is None else {policy for policy, *_ in found}
 
 
 def _mappings(certificate: ParsedCertificate) -> list[list[bytes]]:
-    raw = raw_extension(certificate.frame, _POLICY_MAPPINGS)
-    return [] if raw is None else [pair for pair in _identifiers(raw) if len(pair) == 2]
+    return [pair for pair in _read(certificate, _POLICY_MAPPINGS) or () if len(pair) == 2]
+
+
+# `cryptography` does not look into these two, so it is here that they turn out to be broken.
+def _read(certificate: ParsedCertificate, oid: bytes) -> list[list[bytes]] | None:
+    try:
+        raw = raw_extension(certificate.frame, oid)
+        found = None if raw is None else _identifiers(raw)
+    except der.DERError as error:
+        raise certificate.refused(Reason.MALFORMED, f"expected policies in DER: {error}") from None
+    if found is not None and not all(found):
+        raise certificate.refused(Reason.MALFORMED, "expected policies with an identifier, got one without")
+    return found
 
 
 def _identifiers(raw: bytes) -> list[list[bytes]]:

@@ -113,7 +113,18 @@ class _Verdict:
         yield from self._objections(path, search)
         yield from self._revocations(path, search)
 
+    # An extension that turns out to be broken spoils its own path, not the ones beside it.
     def _objections(self, path: Path, search: Search) -> Iterator[PathError]:
+        try:
+            yield from self._broken_rules(path, search)
+        except der.DERError as error:
+            yield PathError(Reason.MALFORMED, None, f"expected extensions in DER: {error}")
+        except PathError as error:
+            if error.reason is not Reason.MALFORMED:
+                raise
+            yield error
+
+    def _broken_rules(self, path: Path, search: Search) -> Iterator[PathError]:
         chain = path.chain
         if (fault := length_fault(chain)) is not None:
             yield fault
@@ -195,7 +206,10 @@ def _moment(now: datetime) -> datetime:
     if not isinstance(now, datetime) or now.utcoffset() is None:
         raise ConfigurationError(f"expected the moment as a datetime with a time zone, got {now!r}")
     # Certificates know whole seconds (RFC 5280, 4.1.2.5).
-    return (now if now.tzinfo is UTC else now.astimezone(UTC)).replace(microsecond=0)
+    try:
+        return (now if now.tzinfo is UTC else now.astimezone(UTC)).replace(microsecond=0)
+    except OverflowError:
+        raise ConfigurationError(f"expected a moment that UTC can say, got {now!r}") from None
 
 
 def _mistaken(*arguments: object) -> ConfigurationError:
