@@ -119,7 +119,7 @@ def conformance(session: nox.Session) -> None:
 
 
 @nox.session
-def mutations(session: nox.Session) -> None:
+def mutate(session: nox.Session) -> None:
     """Takes out each protection, in a copy of the tree, and sees its tests go red."""
     session.install("-e", ".[demo]", *group("test"))
     session.run("python", "-m", "mutations", *session.posargs, env={"PYTHONPATH": "tests"})
