@@ -7,14 +7,21 @@ Run: `python -m benchmarks.bench_gate [rounds]`.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 import ssl
 import statistics
 import sys
+import time
 from collections.abc import Callable
+from typing import Any
 
+import mtlskit
 from benchmarks.serving import BIG, HOSTNAME, KINDS, NGINX, Material, Served, served
+from mtlskit.core.evidence import PeerEvidence
+from mtlskit.gate.asgi import MTLSMiddleware
+from mtlskit.gate.connection import SCOPE_KEY, Connection
 
 HANDSHAKES, KEEP_ALIVE, BULK_ROUNDS = 100, 1000, 3
 _REQUEST = f"GET / HTTP/1.1\r\nHost: {HOSTNAME}\r\n\r\n".encode()
@@ -84,6 +91,45 @@ def show(title: str, unit: str, found: dict[str, float]) -> None:
         print(f"  {kind:16} {value * 1e6:9.1f} us {unit}{ratios}")
 
 
+class _Peer:
+    """Stands for a TLS object after its handshake."""
+
+    def __init__(self, evidence: PeerEvidence) -> None:
+        self._evidence = evidence
+
+    def evidence(self) -> PeerEvidence:
+        return self._evidence
+
+
+def middleware(requests: int = 20_000) -> tuple[float, float]:
+    """Seconds a request through an app that does nothing, bare and behind `MTLSMiddleware`, on one connection."""
+    store = mtlskit.open_store("memory://")
+    devices = mtlskit.CertificateAuthority.create("Acme devices", store=store)
+    servers = mtlskit.CertificateAuthority.create("Servers", store=store)
+    gate = mtlskit.Gate(store)
+    policy = mtlskit.AccessPolicy(decision="allow", include=[mtlskit.rules.common_name("device-17")])
+    server = servers.issue_server(HOSTNAME)
+    gate.hostnames.add(HOSTNAME, trust=[devices.certificate], server=server, policies=[policy])
+    presented = devices.issue_client("device-17").presented()
+    connection = Connection(_Peer(PeerEvidence(server_name=HOSTNAME, presented=presented)), lambda: None)
+    names = (b"user-agent", b"accept", b"accept-encoding", b"cookie")
+    headers = [(b"host", HOSTNAME.encode()), *((name, b"something") for name in names)]
+
+    async def nothing(_scope: Any, _receive: Any, _send: Any) -> None:
+        return
+
+    async def timed(called: Any) -> float:
+        started = time.perf_counter()
+        for _ in range(requests):
+            await called({"type": "http", "method": "GET", "headers": headers, SCOPE_KEY: connection}, None, None)
+        return (time.perf_counter() - started) / requests
+
+    async def both() -> tuple[float, float]:
+        return await timed(nothing), await timed(MTLSMiddleware(nothing, gate))
+
+    return asyncio.run(both())
+
+
 def main(rounds: int) -> None:
     material = Material.make()
     kinds = [*KINDS, *(["nginx"] if NGINX else [])]
@@ -96,6 +142,8 @@ def main(rounds: int) -> None:
         show("keep-alive GET", "a request", alive)
         for kind in KINDS[1:]:
             print(f"  {kind}: {1e6 * (alive[kind] - alive['plain']):.1f} us more than plain, backend and gate together")
+        bare, behind = middleware()
+        print(f"  the middleware alone, in a loop: {1e6 * (behind - bare):.1f} us a request")
         big = {kind: server for kind, server in servers.items() if kind != "nginx"}
         show("100 MiB response", "a MiB", medians(big, bulk, BULK_ROUNDS))
         if not NGINX:
