@@ -109,6 +109,15 @@ def test_i4_bytes_that_are_no_certificate_are_denied(junk: bytes) -> None:
     assert reason(decide(record(), PeerEvidence(server_name=NAME, presented=presented), NAME, now=NOW)) == "malformed"
 
 
+@pytest.mark.invariant(4)
+@pytest.mark.parametrize("error", [RuntimeError("boom"), MemoryError(), RecursionError(), ValueError("x")])
+def test_i4_whatever_goes_wrong_denies(error: Exception) -> None:
+    def broken(*_arguments: Any) -> Any:
+        raise error
+
+    assert reason(decide(record(), evidence(), NAME, now=NOW, verify=broken)) == "internal_error"
+
+
 @pytest.mark.invariant(3)
 def test_i3_the_record_must_cover_the_server_name() -> None:
     other = record(pattern=HostnamePattern.parse("pay.umbrella.example"))

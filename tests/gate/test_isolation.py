@@ -228,6 +228,8 @@ def test_i1_what_was_allowed_on_a_connection_is_asked_again_after_a_change(
     with monkeypatch.context() as patch:
         patch.setattr("mtlskit.gate.gate.time.time", lambda: later)
         assert saas.gate.decide_on(connection, ACME) is not first
+    again = saas.gate.decide_on(connection, ACME)
+    assert saas.gate.decide_on(connection, ACME) is again, "it is remembered when the change comes"
     made = certificates()
     saas.gate.hostnames.replace(ACME, trust=[made.umbrella.certificate], server=made.servers[ACME])
     assert denied(saas.gate.decide_on(connection, ACME), "unknown_issuer")

@@ -54,10 +54,17 @@ MUTATIONS = [
     ),
     Mutation(
         "gate/asgi.py",
-        "return authority if hosts == 1 else None",
+        "return authority if hosts == 1 and _is_own_target(scope, authority) else None",
         "return authority",
         f"{_ASGI} -k i2",
         "I2: one Host header",
+    ),
+    Mutation(
+        "gate/asgi.py",
+        "if hosts == 1 and _is_own_target(scope, authority)",
+        "if hosts == 1",
+        f"{_ASGI} -k i2",
+        "I2: a target names no other authority",
     ),
     Mutation(
         "core/names.py",
@@ -99,7 +106,7 @@ MUTATIONS = [
         "    except Exception as error:  # noqa: BLE001 - whatever fails in here denies (I4)\n"
         "        return Deny(reason=Reason.INTERNAL_ERROR, detail=type(error).__name__)",
         "    except ZeroDivisionError:\n        return Allow(identity=None)",
-        f"{_ISOLATION} -k i4",
+        "tests/core/test_verdict.py -k i4",
         "I4: an exception denies",
     ),
     Mutation(
