@@ -16,7 +16,7 @@ TARGET_KEY = "mtlskit.target"
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """What was allowed on a connection, the gate's state that it was allowed in, and from when until when (POSIX)"""
+    """What was allowed on a connection, the gate's state that it was allowed in, and from when until when (POSIX)."""
 
     verdict: Allow
     authority: str | None
@@ -31,10 +31,9 @@ class Connection:
     `close` ends it at once, whether its peer reads or not.
     """
 
-    __slots__ = ("allowed", "close", "evidence", "tls", "tls_scope")
+    __slots__ = ("allowed", "close", "evidence", "tls_scope")
 
     def __init__(self, tls: Any, close: Callable[[], None]) -> None:
-        self.tls = tls
         self.evidence: PeerEvidence = tls.evidence()
         self.close = close
         self.allowed: Allowed | None = None  # kept by the gate
