@@ -150,6 +150,13 @@ lists = st.lists(
 )  # fmt: skip
 
 
+OPT_OUTS = [
+    {"revocation_unknown": unknown, "revocation_stale": stale}
+    for unknown in ("deny", "insecure_allow")
+    for stale in ("deny", "insecure_allow")
+]
+
+
 def asked(found: Any, **options: Any) -> str:
     trust = TrustStore([ROOT.certificate], lists=[listing(*each) for each in found])
     return verdict(LEAF.presented(), trust, now=NOW, **options)
@@ -166,13 +173,14 @@ def test_one_more_entry_never_accepts_more(found: Any, data: Any, mode: str, pro
 @quickly
 @given(lists, st.sampled_from(PROFILES))
 def test_asking_more_never_accepts_more(found: Any, profile: Profile) -> None:
-    for unknown in ("deny", "insecure_allow"):
-        verdicts = [asked(found, revocation=mode, revocation_unknown=unknown, profile=profile) for mode in MODES]
+    for opt_outs in OPT_OUTS:
+        verdicts = [asked(found, revocation=mode, profile=profile, **opt_outs) for mode in MODES]
         for less, more in pairwise(verdicts):
             assert less == ACCEPTED or more != ACCEPTED
     for mode in MODES:
         if asked(found, revocation=mode, profile=profile) == ACCEPTED:
-            assert asked(found, revocation=mode, revocation_unknown="insecure_allow", profile=profile) == ACCEPTED
+            for opt_outs in OPT_OUTS:
+                assert asked(found, revocation=mode, profile=profile, **opt_outs) == ACCEPTED
 
 
 def test_but_one_more_list_may_say_what_was_unknown_and_a_newer_one_releases() -> None:

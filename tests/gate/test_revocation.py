@@ -145,11 +145,18 @@ def travel(monkeypatch: pytest.MonkeyPatch, by: timedelta) -> None:
 
 
 @pytest.mark.invariant(7)
-@pytest.mark.parametrize(("unknown", "after"), [("deny", "revocation_unknown"), ("insecure_allow", "allow")])
+@pytest.mark.parametrize(
+    ("opt_outs", "after"),
+    [
+        ({}, "revocation_unknown"),
+        ({"revocation_unknown": "insecure_allow"}, "revocation_unknown"),
+        ({"revocation_stale": "insecure_allow"}, "allow"),
+    ],
+)
 def test_i7_a_list_that_runs_out_while_a_connection_is_open(
-    make: Make, monkeypatch: pytest.MonkeyPatch, unknown: str, after: str
+    make: Make, monkeypatch: pytest.MonkeyPatch, opt_outs: dict[str, str], after: str
 ) -> None:
-    saas = make(revocation_unknown=unknown)
+    saas = make(**opt_outs)
     put(saas.path, acme_list(1, until=timedelta(seconds=40)))
     saas.gate.load_lists()
     connection, other = saas.open(), saas.open()
@@ -158,6 +165,17 @@ def test_i7_a_list_that_runs_out_while_a_connection_is_open(
     assert saas.ask(connection) == "allow"
     travel(monkeypatch, timedelta(seconds=42))
     assert [saas.ask(connection), saas.ask(other)] == [after, after]
+
+
+@pytest.mark.invariant(7)
+def test_i7_whom_a_list_revoked_stays_out_when_it_has_run_out(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    saas = make(revocation_unknown="insecure_allow", revocation_stale="insecure_allow")
+    put(saas.path, acme_list(1, SERIAL, until=timedelta(seconds=40)))
+    saas.gate.load_lists()
+    connection = saas.open()
+    assert saas.ask(connection) == "revoked"
+    travel(monkeypatch, timedelta(seconds=42))
+    assert saas.ask(connection) == "revoked"
 
 
 @pytest.mark.invariant(7)
@@ -308,11 +326,14 @@ def test_a_removed_hostnames_list_is_not_held(saas: Listed, monkeypatch: pytest.
 
 
 def test_a_list_given_by_its_bytes_is_in_the_record(make: Make) -> None:
-    saas = make(lists=[make_list(1, by=MADE.acme, revoked=(SERIAL,), encoding=Encoding.PEM)])
+    saas = make(
+        lists=[make_list(1, by=MADE.acme, revoked=(SERIAL,), encoding=Encoding.PEM)], revocation_stale="insecure_allow"
+    )
     assert saas.ask(saas.open()) == "revoked"
     kept = Gate(saas.store).hostnames.get(ACME)
     assert RevocationList(kept.lists[0]).number == 1  # type: ignore[arg-type]
     assert (kept.revocation.value, kept.revocation_unknown.value) == ("leaf", "deny")
+    assert kept.revocation_stale.value == "insecure_allow"
     (status,) = saas.gate.revocation_status(ACME)
     assert status.source.startswith("given:")
     assert saas.gate.lists.status() == ()
@@ -337,6 +358,7 @@ BAD: dict[str, tuple[dict[str, Any], type[MTLSError], str]] = {
     "lists for nobody": (
         {"client_auth": "none", "trust": [], "lists": [LIST]}, ConfigurationError, "policies nor lists"),
     "an unknown opt-out": ({"revocation_unknown": "allow"}, ConfigurationError, "revocation_unknown to be one of"),
+    "another one": ({"revocation_stale": "allow"}, ConfigurationError, "revocation_stale to be one of"),
 }  # fmt: skip
 
 

@@ -269,8 +269,25 @@ MUTATIONS = [
     ),
     # Revocation
     _mutation(
-        "revocation_status.py", "if listed.next_update is None or not listed.this_update <= question.moment <= listed.next_update:",
-        "if False:", _LISTS, "lists are current",
+        "standing.py", "return next_update is not None and this_update <= moment <= next_update", "return this_update <= moment",
+        f"{_LISTS} {_OCSP}", "what is asked is current",
+    ),
+    _mutation("standing.py", "return this_update <= moment\n", "return True\n", _LISTS, "what is stale was once current"),
+    _mutation(
+        "revocation_status.py", "if self._asked_for.stale is RevocationFallback.INSECURE_ALLOW:", "if True:", _LISTS,
+        "what is stale denies",
+    ),
+    _mutation(
+        "revocation_status.py", "return _revoked(certificate, status) if status.why else None", "return None",
+        f"{_LISTS} {_OCSP}", "what a stale list revokes is revoked",
+    ),
+    _mutation(
+        "revocation_status.py", "self._asked_for.stale is RevocationFallback.INSECURE_ALLOW and not status.why", "True", _LISTS,
+        "a signer whose status is stale signs only where that counts",
+    ),
+    _mutation(
+        "revocation_status.py", "        return status.standing is Standing.GOOD\n", "        return True\n", _LISTS,
+        "a signer of unknown or revoked status signs nothing",
     ),
     _mutation("revocation_status.py", "if listed.has_unknown_critical_extension():", "if False:", _LISTS, "lists hold nothing unknown"),
     _mutation(
@@ -284,13 +301,13 @@ MUTATIONS = [
         "a list's signer is certified",
     ),
     _mutation(
-        "revocation_status.py", "covered >= ALL_REASONS and ends", "ends", _LISTS, "all reasons are covered",
+        "revocation_status.py", "if covered >= ALL_REASONS else UNKNOWN", "if covered else UNKNOWN", _LISTS, "all reasons are covered",
     ),
     _mutation(
         "revocation_status.py", "return delta.base_number <= base.number < delta.number", "return True", _LISTS, "a delta fits its base",
     ),
     _mutation(
-        "revocation_status.py", "if self._asked_for.unknown is RevocationUnknown.DENY:", "if False:", _LISTS,
+        "revocation_status.py", "if self._asked_for.unknown is RevocationFallback.INSECURE_ALLOW:", "if True:", _LISTS,
         "what is unknown denies",
     ),
     _mutation(
@@ -303,8 +320,14 @@ MUTATIONS = [
         "return bool(single.issuer_name_hash == name)", _OCSP, "a CertID matches whole",
     ),
     _mutation(
-        "ocsp.py", "if until is None or not single.this_update_utc <= moment <= until:", "if until is None:", _OCSP,
-        "responses are current",
+        "ocsp.py", "if not currency.counts(since, until, moment):", "if False:", _OCSP, "responses are current",
+    ),
+    _mutation(
+        "ocsp.py", "if not _has_critical_extension(tbs, inner, outer)]", "]", _OCSP, "a critical extension spoils an answer",
+    ),
+    _mutation(
+        "ocsp.py", "    except Exception:  # noqa: BLE001 - it says nothing that can be read\n", "    except AttributeError:\n", _OCSP,
+        "no foreign exception of a response",
     ),
     _mutation(
         "ocsp.py", "found[OCSPExtensionOID.NONCE].value.nonce == nonce", "True", f"{_OCSP} -k nonce", "the nonce comes back",

@@ -10,7 +10,7 @@ from mtlskit.core.certificates import SigningChain, read_sans
 from mtlskit.core.evidence import Resumption, TLSVersion
 from mtlskit.core.names import HostnamePattern, SanType
 from mtlskit.core.policy import AccessPolicy, CompiledPolicies, compile_policies
-from mtlskit.core.validation import RevocationMode, RevocationUnknown, TrustStore
+from mtlskit.core.validation import RevocationFallback, RevocationMode, TrustStore
 from mtlskit.errors import ConfigurationError, InvalidName
 
 
@@ -48,7 +48,8 @@ class CustomHostname:
     minimum_version: TLSVersion = TLSVersion.TLS_1_2
     resumption: Resumption = Resumption.NONE
     revocation: RevocationMode = RevocationMode.OFF
-    revocation_unknown: RevocationUnknown = RevocationUnknown.DENY
+    revocation_unknown: RevocationFallback = RevocationFallback.DENY
+    revocation_stale: RevocationFallback = RevocationFallback.DENY
     lists: tuple[bytes | str, ...] = ()
     metadata: Mapping[str, str] = field(default_factory=dict)
     version: int = 0

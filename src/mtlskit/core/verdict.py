@@ -69,6 +69,7 @@ def verify_client(hostname: CustomHostname, presented: PresentedChain, now: date
         now=now,
         revocation=hostname.revocation,
         revocation_unknown=hostname.revocation_unknown,
+        revocation_stale=hostname.revocation_stale,
         limits=GATE_LIMITS,
     )
     identity = ClientIdentity.of(path.leaf, hostname=str(hostname.pattern), anchor_id=path.anchor.id)

@@ -21,7 +21,7 @@ from mtlskit.core.custom_hostname import ClientAuth, CustomHostname, Enforcement
 from mtlskit.core.evidence import Resumption, TLSVersion
 from mtlskit.core.names import HostnamePattern
 from mtlskit.core.policy import AccessPolicy, read_policies
-from mtlskit.core.validation import Pinning, RevocationMode, Revocations, RevocationUnknown, TrustAnchor, TrustStore
+from mtlskit.core.validation import Pinning, RevocationFallback, RevocationMode, Revocations, TrustAnchor, TrustStore
 from mtlskit.errors import ConfigurationError, NotFound, StoreError
 from mtlskit.gate import settings as read
 from mtlskit.gate.settings import Anchor
@@ -60,7 +60,8 @@ class Hostnames:
         minimum_version: TLSVersion | str = TLSVersion.TLS_1_2,
         resumption: Resumption | str = Resumption.NONE,
         revocation: RevocationMode | str = RevocationMode.OFF,
-        revocation_unknown: RevocationUnknown | str = RevocationUnknown.DENY,
+        revocation_unknown: RevocationFallback | str = RevocationFallback.DENY,
+        revocation_stale: RevocationFallback | str = RevocationFallback.DENY,
         lists: Sequence[Given] = (),
         metadata: Mapping[str, str] | None = None,
     ) -> CustomHostname:
@@ -151,7 +152,8 @@ class Hostnames:
             minimum_version=read.member(TLSVersion, settings["minimum_version"], "minimum_version"),
             resumption=read.member(Resumption, settings["resumption"], "resumption"),
             revocation=read.member(RevocationMode, settings["revocation"], "revocation"),
-            revocation_unknown=read.member(RevocationUnknown, settings["revocation_unknown"], "revocation_unknown"),
+            revocation_unknown=read.member(RevocationFallback, settings["revocation_unknown"], "revocation_unknown"),
+            revocation_stale=read.member(RevocationFallback, settings["revocation_stale"], "revocation_stale"),
             lists=read.lists(settings["lists"]),
             metadata=dict(settings["metadata"] or {}),
         )
@@ -175,6 +177,7 @@ class Hostnames:
             "resumption": hostname.resumption.value,
             "revocation": hostname.revocation.value,
             "revocation_unknown": hostname.revocation_unknown.value,
+            "revocation_stale": hostname.revocation_stale.value,
             "lists": [{"url": item} if isinstance(item, str) else {"der": _text(item)} for item in hostname.lists],
             "metadata": dict(hostname.metadata),
         }
@@ -212,7 +215,8 @@ class Hostnames:
             minimum_version=TLSVersion(document["minimum_version"]),
             resumption=Resumption(document["resumption"]),
             revocation=RevocationMode(document["revocation"]),
-            revocation_unknown=RevocationUnknown(document.get("revocation_unknown", RevocationUnknown.DENY)),
+            revocation_unknown=RevocationFallback(document.get("revocation_unknown", RevocationFallback.DENY)),
+            revocation_stale=RevocationFallback(document.get("revocation_stale", RevocationFallback.DENY)),
             lists=tuple(map(_parsed_list, document.get("lists", ()))),
             metadata=document["metadata"],
             version=record.version,

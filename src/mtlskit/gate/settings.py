@@ -12,12 +12,12 @@ from mtlskit.core.certificates import SigningChain, read_certificate
 from mtlskit.core.custom_hostname import ClientAuth, Enforcement
 from mtlskit.core.evidence import Resumption, TLSVersion
 from mtlskit.core.policy import AccessPolicy
-from mtlskit.core.validation import RevocationMode, RevocationUnknown, TrustAnchor
+from mtlskit.core.validation import RevocationFallback, RevocationMode, TrustAnchor
 from mtlskit.errors import ConfigurationError
 from mtlskit.revocation import GivenList, ListSource, WebSource, source_of
 
 Anchor: TypeAlias = "x509.Certificate | TrustAnchor | bytes | str"
-_Enum = TypeVar("_Enum", ClientAuth, Enforcement, Resumption, TLSVersion, RevocationMode, RevocationUnknown)
+_Enum = TypeVar("_Enum", ClientAuth, Enforcement, Resumption, TLSVersion, RevocationMode, RevocationFallback)
 
 _MOST_LISTS = 16
 _LONGEST_GIVEN = 256 * 1024  # octets of a record's lists: about 7,000 entries, which are read when it is first used

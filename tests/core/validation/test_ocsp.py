@@ -19,6 +19,7 @@ from mtlskit.core.revocation import OCSPEvidence
 from mtlskit.core.validation import TrustStore, verify_path
 from mtlskit.errors import ConfigurationError
 from mtlskit.testing.certificates import Authority
+from support.der import content, elements, encode, oid, seq
 from support.validation import ACCEPTED, NOW, verdict
 
 HOUR, SECOND = timedelta(hours=1), timedelta(seconds=1)
@@ -50,6 +51,9 @@ def response(
         odd = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3"), b"\5\0")
         builder = builder.add_extension(odd, True)
     return builder.sign(key or MIDDLE.key, hashes.SHA256()).public_bytes(Encoding.DER)
+
+
+FINE = response()
 
 
 def asked(*responses: Any, **options: Any) -> str:
@@ -127,6 +131,50 @@ def test_an_unknown_critical_extension_spoils_the_response() -> None:
     assert asked(response(critical=True)) == "revocation_unknown"
 
 
+def with_single_extension(critical: bytes) -> bytes:
+    """A signed response whose one answer has an extension that nobody knows."""
+    _, basic = elements(content(FINE))
+    kind, octets = elements(content(content(basic)))
+    tbs, algorithm, *_ = elements(content(content(octets)))
+    *before, singles = elements(content(tbs))
+    extension = seq(oid("1.2.3"), critical, encode(4, b"\5\0"))
+    (single,) = elements(content(singles))
+    changed = seq(*before, seq(seq(*elements(content(single)), encode(0xA1, seq(extension)))))
+    signature = MIDDLE.key.sign(changed, ec.ECDSA(hashes.SHA256()))
+    signed = seq(changed, algorithm, encode(3, b"\0", signature))
+    return seq(encode(10, b"\0"), encode(0xA0, seq(kind, encode(4, signed))))
+
+
+def test_an_unknown_critical_extension_of_its_one_answer_spoils_it() -> None:
+    assert asked(with_single_extension(b"")) == ACCEPTED
+    assert asked(with_single_extension(encode(1, b"\xff"))) == "revocation_unknown"
+
+
+def test_an_answer_that_cannot_be_read_says_nothing_and_spoils_no_other() -> None:
+    """A hash of an unknown kind in the CertID: the foreign parser raises when it is asked for."""
+    _, basic = elements(content(FINE))
+    kind, octets = elements(content(content(basic)))
+    tbs, algorithm, *_ = elements(content(content(octets)))
+    *before, singles = elements(content(tbs))
+    sha256, odd = oid("2.16.840.1.101.3.4.2.1"), oid("2.16.840.1.101.3.4.2.9")
+    unreadable = content(singles).replace(sha256, odd)
+    assert unreadable != content(singles)
+    for answers, expected in ((unreadable, "revocation_unknown"), (unreadable + content(singles), ACCEPTED)):
+        changed = seq(*before, seq(answers))
+        signature = MIDDLE.key.sign(changed, ec.ECDSA(hashes.SHA256()))
+        signed = seq(changed, algorithm, encode(3, b"\0", signature))
+        assert asked(seq(encode(10, b"\0"), encode(0xA0, seq(kind, encode(4, signed))))) == expected
+
+
+def test_a_stale_response_counts_where_that_is_said() -> None:
+    past = {"start": NOW - 2 * HOUR, "end": NOW - HOUR}
+    assert asked(response(**past), revocation_stale="insecure_allow") == ACCEPTED
+    assert asked(response(**past), revocation_unknown="insecure_allow") == "revocation_unknown"
+    assert asked(response(REVOKED, **past), revocation_stale="insecure_allow") == "revoked"
+    assert asked(response(REVOKED, **past), response(), revocation_stale="insecure_allow") == ACCEPTED
+    assert asked(response(UNKNOWN), revocation_stale="insecure_allow") == "revocation_unknown"
+
+
 def test_the_proof_ends_with_the_response() -> None:
     path = verify_path(
         LEAF.presented(), TRUST, purpose="client_auth", now=NOW, revocation="leaf", ocsp=[response(end=NOW + HOUR)]
@@ -146,9 +194,6 @@ def test_path_needs_more_than_the_leafs_response() -> None:
 def test_what_is_neither_bytes_nor_evidence_is_the_callers_mistake(wrong: Any) -> None:
     with pytest.raises(ConfigurationError):
         asked(wrong)
-
-
-FINE = response()
 
 
 @given(st.binary(max_size=100))

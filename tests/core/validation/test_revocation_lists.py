@@ -142,10 +142,82 @@ def test_a_list_must_be_in_its_time(start: datetime, end: datetime, expected: st
     assert asked(_with_times(crl(MIDDLE), start, end)) == expected
 
 
+def without_next_update(data: bytes) -> bytes:
+    return resigned(data, MIDDLE, change=lambda parts: [*parts[:4], *parts[5:]])
+
+
 def test_a_list_without_next_update_is_stale() -> None:
-    endless = resigned(crl(MIDDLE), MIDDLE, change=lambda parts: [*parts[:4], *parts[5:]])
+    endless = without_next_update(crl(MIDDLE))
     assert RevocationList(endless).next_update is None
     assert asked(endless) == "revocation_unknown"
+
+
+# --- stale and unknown are two things -------------------------------------------------------------------------------
+
+STALE = {"start": NOW - 2 * HOUR, "end": NOW - HOUR}
+ALLOWED = "insecure_allow"
+
+
+@pytest.mark.parametrize("past", [crl(MIDDLE, **STALE), without_next_update(crl(MIDDLE))], ids=["past", "endless"])
+def test_each_opt_out_helps_in_its_own_case_only(past: bytes) -> None:
+    assert asked(past) == asked(past, revocation_unknown=ALLOWED) == "revocation_unknown"
+    assert asked(past, revocation_stale=ALLOWED) == ACCEPTED
+    assert asked() == asked(revocation_stale=ALLOWED) == "revocation_unknown"
+    assert asked(revocation_unknown=ALLOWED) == ACCEPTED
+
+
+def test_what_a_stale_list_revokes_is_revoked_where_stale_lists_count() -> None:
+    past = crl(MIDDLE, SERIAL, **STALE)
+    assert asked(past, revocation_stale=ALLOWED) == "revoked"
+    assert asked(past) == asked(past, revocation_unknown=ALLOWED) == "revocation_unknown"
+
+
+def test_a_refusal_says_whether_the_status_is_stale_or_unknown() -> None:
+    for lists, standing, detail in (((), "unknown", "got none"), ((crl(MIDDLE, **STALE),), "stale", str(NOW - HOUR))):
+        error = refusal(CHAIN, TrustStore([ROOT.certificate], lists=lists), revocation="leaf")
+        assert error is not None
+        assert error.facts["standing"] == standing
+        assert detail in error.detail
+
+
+def test_a_current_list_goes_before_a_stale_one() -> None:
+    released = (crl(MIDDLE, SERIAL, number=1, **STALE), crl(MIDDLE, number=2))
+    assert asked(*released, revocation_stale=ALLOWED) == ACCEPTED
+    revoking = (crl(MIDDLE, number=1, **STALE), crl(MIDDLE, SERIAL, number=2))
+    assert asked(*revoking, revocation_stale=ALLOWED) == "revoked"
+
+
+@pytest.mark.parametrize(
+    "wrong", [crl(MIDDLE, start=NOW + timedelta(seconds=1)), crl(MIDDLE, key=ROOT.key, **STALE), crl(ROOT, **STALE)]
+)
+def test_a_list_that_is_not_of_this_time_yet_or_a_strangers_is_not_stale(wrong: bytes) -> None:
+    assert asked(wrong, revocation_stale=ALLOWED) == "revocation_unknown"
+    assert asked(wrong, revocation_unknown=ALLOWED) == ACCEPTED
+
+
+def test_a_signer_whose_status_is_stale_signs_where_stale_counts() -> None:
+    apart = ec.generate_private_key(ec.SECP256R1())
+    certified = ROOT.intermediate("Listing intermediate", key=apart).certificate
+    beside = PresentedChain((*CHAIN.ders, der_of(certified)))
+    lists = (crl(MIDDLE, key=apart), crl(ROOT, **STALE))
+    assert asked(*lists, chain=beside, mode="path") == "revocation_unknown"
+    assert asked(*lists, chain=beside, mode="path", revocation_stale=ALLOWED) == ACCEPTED
+    revoked = (lists[0], crl(ROOT, certified.serial_number, **STALE))
+    assert asked(*revoked, chain=beside, mode="path", revocation_stale=ALLOWED) == "revocation_unknown"
+
+
+def test_the_proof_says_what_told_the_status() -> None:
+    lists = [crl(MIDDLE, number=7), crl(ROOT, number=8, **STALE)]
+    trust = TrustStore([ROOT.certificate], lists=lists)
+    path = verify_path(
+        CHAIN, trust, purpose="client_auth", now=NOW, revocation="path", revocation_stale="insecure_allow"
+    )
+    of_leaf, of_middle = path.statuses
+    assert (of_leaf.standing.value, of_leaf.until, of_leaf.sources[0].number) == ("good", NOW + HOUR, 7)
+    assert (of_middle.standing.value, of_middle.until, of_middle.sources[0].number) == ("stale", None, 8)
+    assert (of_middle.sources[0].kind.value, of_middle.sources[0].next_update) == ("crl", NOW - HOUR)
+    assert path.not_after == NOW + HOUR
+    assert verify_path(CHAIN, trust, purpose="client_auth", now=NOW).statuses == ()
 
 
 def _with_times(data: bytes, start: datetime, end: datetime) -> bytes:

@@ -13,8 +13,8 @@ from mtlskit.core.validation.profiles import (
     Pinning,
     Profile,
     Purpose,
+    RevocationFallback,
     RevocationMode,
-    RevocationUnknown,
     Stance,
 )
 from mtlskit.core.validation.trust import Revocations, TrustAnchor, TrustStore
@@ -34,9 +34,9 @@ __all__ = [
     "PolicyMapping",
     "Profile",
     "Purpose",
+    "RevocationFallback",
     "RevocationList",
     "RevocationMode",
-    "RevocationUnknown",
     "Revocations",
     "Stance",
     "TrustAnchor",

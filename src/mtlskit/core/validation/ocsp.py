@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 from cryptography import x509
 from cryptography.x509 import ocsp
@@ -24,11 +24,13 @@ from mtlskit.core.validation.certificate import ParsedCertificate
 from mtlskit.core.validation.checks import Question, is_faultless
 from mtlskit.core.validation.names import same_name
 from mtlskit.core.validation.rules import Role
+from mtlskit.core.validation.standing import Currency, Standing, Status, StatusKind, StatusSource
 from mtlskit.errors import ConfigurationError
 
 _LARGEST = 64 * 1024  # octets of one response
 _MOST = 16  # responses, and certificates in one
 _KNOWN = frozenset({OCSPExtensionOID.NONCE})
+_SINGLE_EXTENSIONS = 0xA1
 _HASHES = {"sha1": hashlib.sha1, "sha256": hashlib.sha256, "sha384": hashlib.sha384, "sha512": hashlib.sha512}
 
 
@@ -38,13 +40,6 @@ class OCSPEvidence:
 
     response: bytes = field(repr=False)
     nonce: bytes | None = None
-
-
-class Said(NamedTuple):
-    """What a response says: why the certificate is revoked (None: it is good), and until when that holds."""
-
-    why: str | None
-    until: datetime
 
 
 def evidence_of(given: Iterable[OCSPEvidence | bytes]) -> tuple[OCSPEvidence, ...]:
@@ -59,16 +54,50 @@ def evidence_of(given: Iterable[OCSPEvidence | bytes]) -> tuple[OCSPEvidence, ..
 
 def said_by(
     evidence: OCSPEvidence, certificate: ParsedCertificate, issuer: ParsedCertificate, question: Question,
-    search: Search,
-) -> Said | None:  # fmt: skip
+    search: Search, currency: Currency,
+) -> Status | None:  # fmt: skip
     """What a response says of the certificate that `issuer` issued, if it counts and says anything."""
     response = _read(evidence)
-    if response is None or not _is_authentic(evidence.response, response, issuer, question, search):
+    if response is None:
         return None
-    for single in response.responses:
-        if _is_about(single, certificate, issuer) and (said := _said(single, question.moment)) is not None:
+    for single in _usable_singles(evidence.response, response):
+        said = _said_of(single, certificate, issuer, question.moment, currency)
+        # Signatures last, and only of what would say something.
+        if said is not None and _is_authentic(evidence.response, response, issuer, question, search):
             return said
     return None
+
+
+def _said_of(
+    single: Any, certificate: ParsedCertificate, issuer: ParsedCertificate, moment: datetime, currency: Currency
+) -> Status | None:
+    # The foreign parser reads each field when it is asked for, and raises what it likes then.
+    try:
+        return _said(single, moment, currency) if _is_about(single, certificate, issuer) else None
+    except Exception:  # noqa: BLE001 - it says nothing that can be read
+        return None
+
+
+# RFC 6960, 4.4: none of the extensions of a single response changes what it says here; a critical one might.
+def _usable_singles(data: bytes, response: ocsp.OCSPResponse) -> list[Any]:
+    tbs, _, _ = _signed_parts(data)
+    fields = der.children(tbs, *der.whole(der.SEQUENCE, tbs))
+    start, stop = next((inner, outer) for _, tag, inner, outer in fields if tag == der.SEQUENCE)
+    elements = [(inner, outer) for _, _, inner, outer in der.children(tbs, start, stop)]
+    singles = zip(response.responses, elements, strict=True)
+    return [single for single, (inner, outer) in singles if not _has_critical_extension(tbs, inner, outer)]
+
+
+def _has_critical_extension(data: bytes, start: int, stop: int) -> bool:
+    # certID, certStatus and thisUpdate go before; certStatus may have the same tag.
+    for _, tag, inner, _ in list(der.children(data, start, stop))[3:]:
+        if tag == _SINGLE_EXTENSIONS:
+            first, last = der.expect(der.SEQUENCE, data, inner, stop)
+            for _, _, begin, end in der.children(data, first, last):
+                _, after = der.expect(der.OBJECT_IDENTIFIER, data, begin, end)
+                if der.element(data, after, end)[0] == der.BOOLEAN:  # X.690, 11.5: FALSE is left out
+                    return True
+    return False
 
 
 def _read(evidence: OCSPEvidence) -> ocsp.OCSPResponse | None:
@@ -152,13 +181,14 @@ def _key_bits(spki: bytes) -> bytes:
     return spki[der.unsigned_bits(spki, first, last) : last]
 
 
-def _said(single: Any, moment: datetime) -> Said | None:
-    until = single.next_update_utc
-    if until is None or not single.this_update_utc <= moment <= until:
+def _said(single: Any, moment: datetime, currency: Currency) -> Status | None:
+    since, until = single.this_update_utc, single.next_update_utc
+    if not currency.counts(since, until, moment):
         return None
+    sources = (StatusSource(StatusKind.RESPONSE, since, until),)
     if single.certificate_status is ocsp.OCSPCertStatus.GOOD:
-        return Said(None, until)
+        return Status(Standing.GOOD, until=until, sources=sources)
     if single.certificate_status is ocsp.OCSPCertStatus.REVOKED:
         reason = single.revocation_reason
-        return Said("unspecified" if reason is None else reason.name, until)
+        return Status(Standing.REVOKED, "unspecified" if reason is None else reason.name, until, sources)
     return None

@@ -12,6 +12,7 @@ from cryptography import x509
 from mtlskit.core.certificates import read_sans
 from mtlskit.core.names import SubjectAlternativeName
 from mtlskit.core.validation.profiles import Profile, Purpose
+from mtlskit.core.validation.standing import Status
 from mtlskit.core.validation.trust import TrustAnchor
 
 _PROOF: Final = object()
@@ -23,7 +24,8 @@ class VerifiedPath:
 
     `certificates` go from the leaf to the anchor's own. `links` are (issuer key, serial) of each of them but the
     anchor: what to ask `Revocations` with again. `not_after` is the earliest moment at which time alone can change
-    the verdict.
+    the verdict. `statuses` tell, for the certificates whose revocation was asked for, what is known of each and from
+    which lists or responses; leaf first.
     """
 
     certificates: tuple[x509.Certificate, ...] = field(repr=False)
@@ -32,6 +34,7 @@ class VerifiedPath:
     not_after: datetime
     purpose: Purpose
     profile: Profile = field(repr=False)
+    statuses: tuple[Status, ...] = field(repr=False)
     proof: InitVar[object]
 
     def __post_init__(self, proof: object) -> None:
@@ -60,9 +63,10 @@ def proven(
     not_after: datetime,
     purpose: Purpose,
     profile: Profile,
+    statuses: Sequence[Status],
 ) -> VerifiedPath:
     """The proof. For `verify_path` alone."""
     return VerifiedPath(
         certificates=tuple(certificates), anchor=anchor, links=tuple(links), not_after=not_after, purpose=purpose,
-        profile=profile, proof=_PROOF,
+        profile=profile, statuses=tuple(statuses), proof=_PROOF,
     )  # fmt: skip

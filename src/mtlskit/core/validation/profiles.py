@@ -41,8 +41,8 @@ class RevocationMode(StrEnum):
     PATH = "path"  # every certificate but the anchor
 
 
-class RevocationUnknown(StrEnum):
-    """What becomes of a certificate of which revocation was asked and nothing that counts was said."""
+class RevocationFallback(StrEnum):
+    """What becomes of a certificate whose revocation status was asked for and is unknown, or known from stale data."""
 
     DENY = "deny"
     INSECURE_ALLOW = "insecure_allow"

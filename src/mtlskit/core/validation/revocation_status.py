@@ -1,14 +1,13 @@
 """What the revocation lists and OCSP responses at hand say of each certificate of a path (RFC 5280, 6.3).
 
 A list that fails a check is as if it were not there. What is left must cover the certificate, or its status is
-unknown. All reasons count together; the newest list of a scope decides; a delta adds to the base that it fits.
+unknown. All reasons count together; the newest list of a scope decides; a delta adds to the base that it fits. Where
+nothing current covers it, what is past its time is asked too: the status is then stale, whatever it says.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
-from enum import Enum
 from typing import NamedTuple, assert_never
 
 from cryptography.x509.oid import ExtensionOID
@@ -22,7 +21,7 @@ from mtlskit.core.validation.lengths import length_fault
 from mtlskit.core.validation.lists import RevocationList
 from mtlskit.core.validation.names import comparable_name
 from mtlskit.core.validation.ocsp import OCSPEvidence, said_by
-from mtlskit.core.validation.profiles import RevocationMode, RevocationUnknown, Stance
+from mtlskit.core.validation.profiles import RevocationFallback, RevocationMode, Stance
 from mtlskit.core.validation.rules import Role
 from mtlskit.core.validation.scope import (
     ALL_REASONS,
@@ -31,35 +30,18 @@ from mtlskit.core.validation.scope import (
     covered_reasons,
     distribution_points,
 )
+from mtlskit.core.validation.standing import UNKNOWN, Currency, Standing, Status, StatusKind, StatusSource
 from mtlskit.core.validation.trust import TrustAnchor, TrustStore
 from mtlskit.errors import PathError
-
-
-class Standing(Enum):
-    """A certificate's status."""
-
-    GOOD = "good"
-    REVOKED = "revoked"
-    UNKNOWN = "unknown"
-
-
-class Status(NamedTuple):
-    """A status, why it is one of revocation, and until when what said so holds."""
-
-    standing: Standing
-    why: str = ""
-    until: datetime | None = None
 
 
 class Revocation(NamedTuple):
     """What a caller asks of revocation, and the responses that came with the certificates."""
 
     mode: RevocationMode
-    unknown: RevocationUnknown
+    unknown: RevocationFallback
+    stale: RevocationFallback
     responses: tuple[OCSPEvidence, ...]
-
-
-_UNKNOWN = Status(Standing.UNKNOWN)
 
 
 class RevocationCheck:
@@ -76,22 +58,32 @@ class RevocationCheck:
     def faults(self, chain: Chain, anchor: TrustAnchor) -> Iterator[PathError]:
         """The refusals of a path: certificates that are revoked, or of which nothing is known."""
         for certificate, status in self._asked(chain, anchor):
-            match status.standing:
-                case Standing.GOOD:
-                    continue
-                case Standing.REVOKED:
-                    detail = f"expected a certificate that is not revoked, got one revoked as {status.why}"
-                    yield certificate.refused(Reason.REVOKED, detail, why=status.why)
-                case Standing.UNKNOWN:
-                    if self._asked_for.unknown is RevocationUnknown.DENY:
-                        detail = "expected a list or response that covers the certificate, got none"
-                        yield certificate.refused(Reason.REVOCATION_UNKNOWN, detail)
-                case _:
-                    assert_never(status.standing)
+            fault = self._fault(certificate, status)
+            if fault is not None:
+                yield fault
 
-    def ends(self, chain: Chain, anchor: TrustAnchor) -> list[datetime]:
-        """When what was said of the path's certificates ends to hold."""
-        return [status.until for _, status in self._asked(chain, anchor) if status.until is not None]
+    def statuses(self, chain: Chain, anchor: TrustAnchor) -> list[Status]:
+        """What is known of each certificate that was asked for, leaf first."""
+        return [status for _, status in self._asked(chain, anchor)]
+
+    def _fault(self, certificate: ParsedCertificate, status: Status) -> PathError | None:
+        match status.standing:
+            case Standing.GOOD:
+                return None
+            case Standing.REVOKED:
+                return _revoked(certificate, status)
+            case Standing.STALE:
+                if self._asked_for.stale is RevocationFallback.INSECURE_ALLOW:
+                    return _revoked(certificate, status) if status.why else None
+                detail = f"expected a current list or response that covers the certificate, got {_age(status)}"
+                return certificate.refused(Reason.REVOCATION_UNKNOWN, detail, standing=status.standing.value)
+            case Standing.UNKNOWN:
+                if self._asked_for.unknown is RevocationFallback.INSECURE_ALLOW:
+                    return None
+                detail = "expected a list or response that covers the certificate, got none"
+                return certificate.refused(Reason.REVOCATION_UNKNOWN, detail, standing=status.standing.value)
+            case _:
+                assert_never(status.standing)
 
     def _asked(self, chain: Chain, anchor: TrustAnchor) -> Iterator[tuple[ParsedCertificate, Status]]:
         count = 1 if self._asked_for.mode is RevocationMode.LEAF else len(chain) - 1
@@ -99,54 +91,67 @@ class RevocationCheck:
             yield chain[position], self._status(chain[position], chain[position + 1], anchor)
 
     def _status(self, certificate: ParsedCertificate, issuer: ParsedCertificate, anchor: TrustAnchor) -> Status:
-        answered = self._by_response(certificate, issuer)
+        status = self._said(certificate, issuer, anchor, Currency.CURRENT)
+        if status.standing is not Standing.UNKNOWN:
+            return status
+        past = self._said(certificate, issuer, anchor, Currency.STALE_TOO)
+        return status if past.standing is Standing.UNKNOWN else past._replace(standing=Standing.STALE, until=None)
+
+    def _said(
+        self, certificate: ParsedCertificate, issuer: ParsedCertificate, anchor: TrustAnchor, currency: Currency
+    ) -> Status:
+        answered = self._by_response(certificate, issuer, currency)
         if answered.standing is Standing.REVOKED:
             return answered
-        listed = self._by_lists(certificate, issuer, anchor)
+        listed = self._by_lists(certificate, issuer, anchor, currency)
         return answered if listed.standing is Standing.UNKNOWN else listed
 
-    def _by_response(self, certificate: ParsedCertificate, issuer: ParsedCertificate) -> Status:
-        status = _UNKNOWN
+    def _by_response(self, certificate: ParsedCertificate, issuer: ParsedCertificate, currency: Currency) -> Status:
+        status = UNKNOWN
         for evidence in self._asked_for.responses:
-            said = said_by(evidence, certificate, issuer, self._question, self._search)
-            if said is not None and said.why is not None:
-                return Status(Standing.REVOKED, said.why, said.until)
-            if said is not None:
-                status = Status(Standing.GOOD, until=said.until)
+            said = said_by(evidence, certificate, issuer, self._question, self._search, currency)
+            if said is not None and said.standing is Standing.REVOKED:
+                return said
+            status = said or status
         return status
 
     # RFC 5280, 6.3.3: list by list, until all reasons are covered.
-    def _by_lists(self, certificate: ParsedCertificate, issuer: ParsedCertificate, anchor: TrustAnchor) -> Status:
+    def _by_lists(
+        self, certificate: ParsedCertificate, issuer: ParsedCertificate, anchor: TrustAnchor, currency: Currency
+    ) -> Status:
         points = distribution_points(certificate)
         name, serial = comparable_name(certificate.frame.issuer), certificate.frame.serial
         covered: Reasons = frozenset()
-        ends: list[datetime] = []
-        for base, delta, reasons in self._usable(certificate, issuer, anchor, points):
+        asked: list[RevocationList] = []
+        for base, delta, reasons in self._usable(certificate, issuer, anchor, points, currency):
+            both = [base] if delta is None else [delta, base]
             # RFC 5280, 6.3.3 (i) and (j): what the delta says goes first, `removeFromCRL` too.
-            why = (None if delta is None else delta.reason_for(name, serial)) or base.reason_for(name, serial)
-            if why is not None and why != REMOVED:
-                return Status(Standing.REVOKED, why, base.next_update)
+            why = next(filter(None, (each.reason_for(name, serial) for each in both)), REMOVED)
+            if why != REMOVED:
+                return _status(Standing.REVOKED, both, why)
             covered |= reasons
-            ends += [each.next_update for each in (base, delta) if each is not None and each.next_update is not None]
-        return Status(Standing.GOOD, until=min(ends)) if covered >= ALL_REASONS and ends else _UNKNOWN
+            asked += both
+        return _status(Standing.GOOD, asked) if covered >= ALL_REASONS else UNKNOWN
 
     def _usable(
         self, certificate: ParsedCertificate, issuer: ParsedCertificate, anchor: TrustAnchor,
-        points: list[DistributionPoint],
+        points: list[DistributionPoint], currency: Currency,
     ) -> Iterator[tuple[RevocationList, RevocationList | None, Reasons]]:  # fmt: skip
         for group in self._lists:
             reasons = covered_reasons(group[0], certificate, points)
             if not reasons:
                 continue
-            counting = [each for each in group if self._counts(each, issuer, anchor)]
+            counting = [each for each in group if self._counts(each, issuer, anchor, currency)]
             base = next((each for each in counting if not each.is_delta), None)
             if base is not None:
                 yield base, next((each for each in counting if _fits(each, base)), None), reasons
 
     # RFC 5280, 6.3.3 (a), (f), (g) and 5.2.
-    def _counts(self, listed: RevocationList, issuer: ParsedCertificate, anchor: TrustAnchor) -> bool:
+    def _counts(
+        self, listed: RevocationList, issuer: ParsedCertificate, anchor: TrustAnchor, currency: Currency
+    ) -> bool:
         question = self._question
-        if listed.next_update is None or not listed.this_update <= question.moment <= listed.next_update:
+        if not currency.counts(listed.this_update, listed.next_update, question.moment):
             return False
         if listed.has_unknown_critical_extension():
             return False
@@ -193,7 +198,29 @@ class RevocationCheck:
     def _stands(self, path: Path) -> bool:
         if self._asked_for.mode is not RevocationMode.PATH:
             return True
-        return all(status.standing is Standing.GOOD for _, status in self._asked(path.chain, path.anchor))
+        return all(self._is_fit(status) for _, status in self._asked(path.chain, path.anchor))
+
+    # A key of which nothing is known signs no list that counts, even where a client of whom nothing is known gets in.
+    def _is_fit(self, status: Status) -> bool:
+        if status.standing is Standing.STALE:
+            return self._asked_for.stale is RevocationFallback.INSECURE_ALLOW and not status.why
+        return status.standing is Standing.GOOD
+
+
+def _revoked(certificate: ParsedCertificate, status: Status) -> PathError:
+    detail = f"expected a certificate that is not revoked, got one revoked as {status.why}"
+    return certificate.refused(Reason.REVOKED, detail, why=status.why)
+
+
+def _status(standing: Standing, lists: list[RevocationList], why: str = "") -> Status:
+    sources = tuple([StatusSource(StatusKind.LIST, each.this_update, each.next_update, each.number) for each in lists])
+    ends = [each.next_update for each in lists if each.next_update is not None]
+    return Status(standing, why, min(ends, default=None), sources)
+
+
+def _age(status: Status) -> str:
+    ends = [source.next_update for source in status.sources if source.next_update is not None]
+    return f"one until {min(ends)}" if ends else "one that states no end"
 
 
 # RFC 5280, 5.2.4: it starts no later than the base and ends after it.

@@ -21,10 +21,11 @@ from mtlskit.core.validation.lengths import length_fault
 from mtlskit.core.validation.ocsp import OCSPEvidence, evidence_of
 from mtlskit.core.validation.path import VerifiedPath, proven
 from mtlskit.core.validation.policies import PolicyInputs, policy_fault
-from mtlskit.core.validation.profiles import COMPATIBLE, Limits, Profile, Purpose, RevocationMode, RevocationUnknown
+from mtlskit.core.validation.profiles import COMPATIBLE, Limits, Profile, Purpose, RevocationFallback, RevocationMode
 from mtlskit.core.validation.reference import ReferenceName, reference_name_of
 from mtlskit.core.validation.revocation_status import Revocation, RevocationCheck
 from mtlskit.core.validation.rules import Role
+from mtlskit.core.validation.standing import Status
 from mtlskit.core.validation.trust import Revocations, TrustAnchor, TrustStore
 from mtlskit.errors import ConfigurationError, PathError
 
@@ -43,14 +44,18 @@ def verify_path(
     reference_name: ReferenceName | str | None = None,
     revocation: RevocationMode | str = RevocationMode.OFF,
     ocsp: Iterable[OCSPEvidence | bytes] = (),
-    revocation_unknown: RevocationUnknown | str = RevocationUnknown.DENY,
+    revocation_unknown: RevocationFallback | str = RevocationFallback.DENY,
+    revocation_stale: RevocationFallback | str = RevocationFallback.DENY,
     policies: PolicyInputs = _DEFAULT_POLICIES,
     limits: Limits = _DEFAULT_LIMITS,
 ) -> VerifiedPath:
     """The path from the presented leaf to an anchor of `trust` that holds for `purpose` at the moment `now`.
 
     RFC 5280, 6. `now` is an aware datetime. `reference_name` is the DNS name or IP address that a server must have
-    (RFC 9525), and is asked for with `server_auth` only. Raises PathError with the most telling reason if there is no
+    (RFC 9525), and is asked for with `server_auth` only. `revocation` says of which certificates a list of `trust` or
+    a response of `ocsp` must tell the status; `revocation_unknown` what becomes of one that none covers,
+    `revocation_stale` of one of which only lists and responses past their nextUpdate (or without one) tell: where
+    that is allowed, one that they revoke is still refused. Raises PathError with the most telling reason if there is no
     such path, ConfigurationError for arguments that are not what they should be. Reads no clock, file or socket.
     """
     if not (
@@ -61,7 +66,10 @@ def verify_path(
     wanted = _member(Purpose, purpose)
     question = Question(wanted, _moment(now), profile, reference_name_of(wanted, reference_name))
     asked = Revocation(
-        _member(RevocationMode, revocation), _member(RevocationUnknown, revocation_unknown), evidence_of(ocsp)
+        _member(RevocationMode, revocation),
+        _member(RevocationFallback, revocation_unknown),
+        _member(RevocationFallback, revocation_stale),
+        evidence_of(ocsp),
     )
     try:
         return _Verdict(question, trust, policies, asked).on(presented, limits)
@@ -91,7 +99,7 @@ class _Verdict:
             path = search.find(lambda path: self._holds(path, search), lambda path: self._stands(path, search))
             if path is not None:
                 self._trust.memo.remember(path.chain)
-                return self._proof(path.chain, path.anchor, self._ends(path, search))
+                return self._proof(path.chain, path.anchor, self._statuses(path, search))
         raise most_telling([*unreadable, *refusals(search, lambda path: self._all_objections(path, search))])
 
     # A pinned leaf is its own anchor: trusted as it is, for its time and purpose.
@@ -140,17 +148,17 @@ class _Verdict:
         if self._revocation.mode is not RevocationMode.OFF:
             yield from RevocationCheck(self._trust, search, self._revocation).faults(chain, path.anchor)
 
-    # When what the lists and responses say of the path ends to hold.
-    def _ends(self, path: Path, search: Search) -> list[datetime]:
+    def _statuses(self, path: Path, search: Search) -> Sequence[Status]:
         if self._revocation.mode is RevocationMode.OFF:
-            return []
-        return RevocationCheck(self._trust, search, self._revocation).ends(path.chain, path.anchor)
+            return ()
+        return RevocationCheck(self._trust, search, self._revocation).statuses(path.chain, path.anchor)
 
-    def _proof(self, chain: Chain, anchor: TrustAnchor, ends: Sequence[datetime] = ()) -> VerifiedPath:
+    def _proof(self, chain: Chain, anchor: TrustAnchor, statuses: Sequence[Status] = ()) -> VerifiedPath:
         certificates = [each.certificate for each in chain if each.certificate is not None]
-        not_after = min([each.not_after for each in chain] + [*ends])
+        ends = [status.until for status in statuses if status.until is not None]
+        not_after = min([each.not_after for each in chain] + ends)
         return proven(
-            certificates, anchor=anchor, links=_links(chain), not_after=not_after,
+            certificates, anchor=anchor, links=_links(chain), not_after=not_after, statuses=statuses,
             purpose=self._question.purpose, profile=self._question.profile,
         )  # fmt: skip
 
