@@ -16,6 +16,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509 import ocsp
 
 from mtlskit.cli.commands import run
 from mtlskit.core.certificates import to_der, to_pem
@@ -69,12 +70,25 @@ def crl(by: Authority, *serials: int, end: datetime = NOW + timedelta(hours=1)) 
     return builder.sign(by.key, hashes.SHA256())
 
 
+def answer(status: ocsp.OCSPCertStatus) -> bytes:
+    gone = status is ocsp.OCSPCertStatus.REVOKED
+    builder = ocsp.OCSPResponseBuilder().add_response(
+        LEAF.certificate, MIDDLE.certificate, hashes.SHA256(), status, NOW - timedelta(hours=2), NOW + timedelta(hours=1),
+        NOW if gone else None, x509.ReasonFlags.key_compromise if gone else None,
+    )  # fmt: skip
+    builder = builder.responder_id(ocsp.OCSPResponderEncoding.HASH, MIDDLE.certificate)
+    return builder.sign(MIDDLE.key, hashes.SHA256()).public_bytes(Encoding.DER)
+
+
 def pem_of(der: bytes, label: str = "CERTIFICATE") -> bytes:
     return f"-----BEGIN {label}-----\n".encode() + base64.encodebytes(der) + f"-----END {label}-----\n".encode()
 
 
 ODD = Fields.of(der_of(MIDDLE.leaf("x", sans=("dns:a.example",)).certificate))
 FILES = {
+    "good.ocsp": answer(ocsp.OCSPCertStatus.GOOD),
+    "revoked.ocsp": answer(ocsp.OCSPCertStatus.REVOKED),
+    "version1.pem": pem_of(Fields.of(der_of(ROOT.certificate)).but(version=b"").sign(ROOT.key)),
     "chain.pem": LEAF.chain_pem(),
     "leaf.pem": to_pem([LEAF.certificate]),
     "leaf.der": to_der(LEAF.certificate),
@@ -177,14 +191,17 @@ def test_the_reference_name_is_shown(mtlskit: Command) -> None:
 
 @pytest.mark.parametrize(("arguments", "expected"), [
     ((), "not asked"),
-    (("--crl", "empty.crl"), "not revoked, by a current list that covers it"),
+    (("--crl", "empty.crl"), "good, by the list number 1 of {since}, until {until}"),
+    (("--ocsp", "good.ocsp"), "good, by an OCSP response of {since}, until {until}"),
     (("--crl", "empty.crl", "--revocation", "off"), "not asked"),
 ])  # fmt: skip
 def test_lists_are_asked_about_the_leaf_where_some_are_given(
     arguments: tuple[str, ...], expected: str, mtlskit: Command
 ) -> None:
     leaf, middle, _ = json.loads(mtlskit(*CHAIN, *arguments, "--json").out)["path"]
-    assert (leaf["checks"]["revocation"], middle["checks"]["revocation"]) == (expected, "not asked")
+    since, until = (f"{NOW + timedelta(hours=hours):%Y-%m-%dT%H:%M:%SZ}" for hours in (-2, 1))
+    told = expected.format(since=since, until=until)
+    assert (leaf["checks"]["revocation"], middle["checks"]["revocation"]) == (told, "not asked")
 
 
 def test_what_a_stranger_wrote_is_shown_escaped_and_is_no_markup(mtlskit: Command) -> None:
@@ -206,9 +223,11 @@ def test_what_a_stranger_wrote_is_shown_escaped_and_is_no_markup(mtlskit: Comman
     ((*CHAIN[1:], "--at", "2090-01-01T00:00:00+05:00"), "expired", "leaf", {"moment", "not_after"}),
     ((*CHAIN[1:], "--crl", "revoked.crl"), "revoked", "leaf", {"why"}),
     ((*CHAIN[1:], "--crl", "revoked.der"), "revoked", "leaf", {"why"}),
-    ((*CHAIN[1:], "--crl", "stale.crl"), "revocation_unknown", "leaf", set()),
-    ((*CHAIN[1:], "--revocation", "leaf"), "revocation_unknown", "leaf", set()),
-    ((*CHAIN[1:], "--crl", "empty.crl", "--revocation", "path"), "revocation_unknown", "presented certificate 2", set()),
+    ((*CHAIN[1:], "--ocsp", "revoked.ocsp"), "revoked", "leaf", {"why"}),
+    ((*CHAIN[1:], "--crl", "stale.crl"), "revocation_unknown", "leaf", {"standing"}),
+    ((*CHAIN[1:], "--revocation", "leaf"), "revocation_unknown", "leaf", {"standing"}),
+    ((*CHAIN[1:], "--crl", "empty.crl", "--revocation", "path"), "revocation_unknown", "presented certificate 2", {"standing"}),
+    (("--cert", "chain.pem", "--ca", "version1.pem"), "malformed", "trust anchor", set()),
     ((*CHAIN[1:], "--purpose", "server_auth", "--hostname", "b.example"), "name_mismatch", "leaf", {"wanted"}),
     (("--cert", "critical.pem", "--intermediate", "middle.pem", "--ca", "root.pem"),
      "unsupported_critical_extension", "leaf", {"found"}),
@@ -250,7 +269,7 @@ def test_a_helper_at_fault_is_said_to_be_one(mtlskit: Command) -> None:
 # --- bad input ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("option", ["--cert", "--ca", "--intermediate", "--crl"])
+@pytest.mark.parametrize("option", ["--cert", "--ca", "--intermediate", "--crl", "--ocsp"])
 @pytest.mark.parametrize("file", ["missing.pem", ".", "empty", "text", "broken.pem", "open.pem", "a\0b"])
 def test_a_file_that_cannot_be_used_is_one_line_that_names_it(option: str, file: str, mtlskit: Command) -> None:
     given = {"--cert": "chain.pem", "--ca": "root.pem", option: file}
@@ -258,7 +277,7 @@ def test_a_file_that_cannot_be_used_is_one_line_that_names_it(option: str, file:
     assert_bad_input(done, repr(file))
 
 
-@pytest.mark.parametrize("option", ["--cert", "--ca", "--intermediate", "--crl"])
+@pytest.mark.parametrize("option", ["--cert", "--ca", "--intermediate", "--crl", "--ocsp"])
 @pytest.mark.parametrize("encoding", ["ascii", "utf-16"])
 def test_a_private_key_is_refused_and_never_shown(option: str, encoding: str, mtlskit: Command) -> None:
     text = LEAF.to_pem().decode()
@@ -311,7 +330,7 @@ def test_a_question_that_cannot_be_asked_is_bad_input(arguments: tuple[str, ...]
 
 
 def test_a_file_over_the_limit_says_the_limit(mtlskit: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mtlskit.cli.verify._LARGEST", 100)
+    monkeypatch.setattr("mtlskit.cli.files._LARGEST", 100)
     assert_bad_input(mtlskit(*CHAIN), "at most 100 octets", "'chain.pem'")
 
 

@@ -88,9 +88,11 @@ class ParsedCertificate:
 
     def refused(self, reason: Reason, detail: str, **facts: object) -> PathError:
         """The refusal that has this certificate at fault."""
-        if self.certificate is None and self.position is not None:
+        # One that was refused for its frame is told of all the same, where it can be read.
+        shown = self.certificate or _read(self.der)
+        if shown is None and self.position is not None:
             facts["position"] = self.position
-        return PathError(reason, self.certificate, detail, facts)
+        return PathError(reason, shown, detail, facts)
 
     def _load(self) -> PathError | None:
         # Whatever the foreign parser raises, of whatever kind, says the same: these are not the bytes of one.
@@ -179,6 +181,13 @@ def parse_certificate(data: bytes, position: int | None = None) -> ParsedCertifi
     except der.DERError as error:
         facts = {} if position is None else {"position": position}
         raise PathError(Reason.MALFORMED, None, f"expected a certificate in DER: {error}", facts) from None
+
+
+def _read(data: bytes) -> x509.Certificate | None:
+    try:
+        return x509.load_der_x509_certificate(data)
+    except Exception:  # noqa: BLE001 - whatever the foreign parser raises says the same
+        return None
 
 
 def _has_any_usage(usage: x509.KeyUsage) -> bool:

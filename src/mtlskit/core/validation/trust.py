@@ -106,7 +106,7 @@ class TrustStore:
         revocations: Revocations | None = None,
         lists: Iterable[RevocationList | x509.CertificateRevocationList | bytes] = (),
     ) -> None:
-        entries = [_anchored(anchor) for anchor in anchors]
+        entries = [_anchored(anchor, place) for place, anchor in enumerate(anchors, start=1)]
         self.intermediates = tuple(intermediates)
         self.anchors: tuple[TrustAnchor, ...] = tuple(anchor for anchor, _ in entries)
         self.pinned = {parsed.der: (anchor, parsed) for anchor, parsed in entries if anchor.pinned == Pinning.PINNED}
@@ -126,12 +126,14 @@ class TrustStore:
         return f"<{type(self).__name__} anchors={len(self.anchors)}>"
 
 
-def _anchored(anchor: x509.Certificate | TrustAnchor) -> tuple[TrustAnchor, ParsedCertificate]:
+def _anchored(anchor: x509.Certificate | TrustAnchor, place: int) -> tuple[TrustAnchor, ParsedCertificate]:
     trusted = anchor if isinstance(anchor, TrustAnchor) else TrustAnchor(anchor)
     try:
         return trusted, parse_certificate(to_der(trusted.certificate))
     except PathError as error:
-        raise ConfigurationError(f"expected an anchor that can be read: {error.detail}") from None
+        raise ConfigurationError(
+            f"expected anchors that can be read, number {place} is not one: {error.detail}"
+        ) from None
 
 
 def _helpers(certificates: Iterable[x509.Certificate], anchors: frozenset[bytes]) -> list[ParsedCertificate]:
