@@ -6,6 +6,7 @@ whatever the string type, letters folded, white space at the ends gone and insid
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from functools import lru_cache
 from typing import TypeAlias
@@ -37,12 +38,14 @@ _LONGEST_NORMALISED = 1024
 _SPACES = dict.fromkeys((0x09, 0x0A, 0x0B, 0x0C, 0x0D, 0x85), " ")
 _NOTHINGS = dict.fromkeys((*range(0x09), *range(0x0E, 0x20), *range(0x7F, 0x85), *range(0x86, 0xA0), 0xAD, 0x200B))
 _MAPPED: dict[int, str | None] = {**_NOTHINGS, **_SPACES}
+_IS_MAPPED = re.compile(f"[{''.join(map(chr, _MAPPED))}]").search
 _OPAQUE = "opaque"
+_SMALL = 1024  # octets
 
 
 def comparable_name(raw: bytes) -> ComparableName:
     """The Name whose DER is `raw` in the form in which names are compared; raises DERError."""
-    return _small(raw) if len(raw) <= 1024 else _comparable(raw)
+    return _small(raw) if len(raw) <= _SMALL else _large(raw)
 
 
 def is_readable(name: ComparableName) -> bool:
@@ -65,8 +68,9 @@ def _comparable(raw: bytes) -> ComparableName:
     return tuple([_rdn(raw, tag, inner, outer) for _, tag, inner, outer in der.children(raw, start, stop)])
 
 
-# Keyed by what a peer sends: bounded in number and, above, in size.
+# Keyed by what a peer sends: bounded in number and in size. The large ones of one chain are compared again and again.
 _small = lru_cache(maxsize=1024)(_comparable)
+_large = lru_cache(maxsize=16)(_comparable)
 
 
 def _rdn(raw: bytes, tag: int, start: int, stop: int) -> RDN:
@@ -109,5 +113,5 @@ def _decoded(tag: int, octets: bytes) -> str | None:
 
 
 def _squeezed(text: str) -> str:
-    # Control characters go first: what is left for `split` is spaces only.
-    return " ".join(text.translate(_MAPPED).split())
+    # Control characters go first: what is left for `split` is spaces only. Hardly any text has some.
+    return " ".join((text.translate(_MAPPED) if _IS_MAPPED(text) else text).split())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import NamedTuple, Protocol
 
 from cryptography import x509
@@ -126,10 +127,15 @@ class TrustStore:
         return f"<{type(self).__name__} anchors={len(self.anchors)}>"
 
 
+# Many trust stores are made of few certificates, and a caller may make one for each verdict. What comes here is what
+# an operator trusts, never what a peer presents.
+_parsed = lru_cache(maxsize=256)(parse_certificate)
+
+
 def _anchored(anchor: x509.Certificate | TrustAnchor, place: int) -> tuple[TrustAnchor, ParsedCertificate]:
     trusted = anchor if isinstance(anchor, TrustAnchor) else TrustAnchor(anchor)
     try:
-        return trusted, parse_certificate(to_der(trusted.certificate))
+        return trusted, _parsed(to_der(trusted.certificate))
     except PathError as error:
         raise ConfigurationError(
             f"expected anchors that can be read, number {place} is not one: {error.detail}"
@@ -143,6 +149,6 @@ def _helpers(certificates: Iterable[x509.Certificate], anchors: frozenset[bytes]
             raise ConfigurationError(f"expected a certificate as intermediate, got {type(certificate).__name__}")
     octets = dict.fromkeys(map(to_der, given))
     try:
-        return [parse_certificate(data) for data in octets if data not in anchors]
+        return [_parsed(data) for data in octets if data not in anchors]
     except PathError as error:
         raise ConfigurationError(f"expected intermediates that can be read: {error.detail}") from None
