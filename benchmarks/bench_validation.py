@@ -3,7 +3,8 @@
 Leaf + intermediate + root, P-256, DER in, verdict out; side by side with `cryptography`'s ClientVerifier and
 pyOpenSSL's X509StoreContext on the same bytes. Twice: with everything of the peer's built for the call (by a trust
 store that remembers no intermediate), and with an intermediate that the trust store has seen on a verified path, as
-a gate does from a customer's second client on. Prints ratios to the floor measured in the same run.
+a gate does from a customer's second client on. And the verdict that a gate remembers on an open connection. Prints
+ratios to the floor measured in the same run.
 Run: `python benchmarks/bench_validation.py`.
 """
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -20,8 +22,13 @@ from cryptography.x509 import verification
 from OpenSSL import crypto
 
 from mtlskit.core.certificates import PresentedChain, to_der
+from mtlskit.core.evidence import PeerEvidence
 from mtlskit.core.validation import Purpose, TrustStore, verify_path
 from mtlskit.core.validation.memo import IntermediateMemo
+from mtlskit.core.verdict import Allow
+from mtlskit.gate import Gate
+from mtlskit.gate.connection import Connection
+from mtlskit.stores import open_store
 from mtlskit.testing.certificates import Authority
 
 ROUNDS, CALLS = 200, 10
@@ -52,6 +59,7 @@ def main() -> None:
             ),
             "cryptography ClientVerifier, built per call": lambda: _rust(ders, root.certificate, now),
             "pyOpenSSL X509StoreContext": _openssl(ders, root.certificate),
+            "Gate.decide_on, a remembered verdict": _remembered(ders, root),
         }
     )
     floor = results["floor: two bare verifications"]
@@ -87,6 +95,28 @@ def _floor(chain: tuple[x509.Certificate, ...], root: x509.Certificate) -> Calla
         for certificate, issuer in zip(chain, issuers, strict=True)
     ]
     return lambda: [key.verify(signature, tbs, algorithm) for key, signature, tbs in work]
+
+
+def _remembered(ders: tuple[bytes, ...], root: Authority) -> Callable[[], object]:
+    hostname = "device.example"
+    gate = Gate(open_store("memory://"))
+    gate.hostnames.add(hostname, trust=[root.certificate])
+    connection = Connection(_Finished(PeerEvidence(server_name=hostname, presented=PresentedChain(ders))), _nothing)
+    assert isinstance(gate.decide_on(connection, hostname), Allow)
+    return lambda: gate.decide_on(connection, hostname)
+
+
+class _Finished(NamedTuple):
+    """A handshake that is over."""
+
+    found: PeerEvidence
+
+    def evidence(self) -> PeerEvidence:
+        return self.found
+
+
+def _nothing() -> None:
+    """Closes no connection."""
 
 
 def _rust(ders: tuple[bytes, ...], root: x509.Certificate, now: datetime) -> object:
