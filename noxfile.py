@@ -129,7 +129,7 @@ def mutate(session: nox.Session) -> None:
 def slow(session: nox.Session) -> None:
     """The long batteries: thousands of random chains against the other engines, and long fuzzing."""
     session.install("-e", ".[demo]", *group("test"))
-    batteries = session.posargs or ("tests/differential", "tests/fuzz")
+    batteries = session.posargs or ("tests",)
     session.run("python", "-m", "pytest", "-q", "-m", "slow", *batteries)
 
 

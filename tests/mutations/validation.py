@@ -301,6 +301,11 @@ MUTATIONS = [
         "a list's signer is certified",
     ),
     _mutation(
+        "revocation_status.py", "(own is anchor or self._is_certified(parsed, anchor)) and self._signed(listed, parsed)",
+        "self._signed(listed, parsed) and (own is anchor or self._is_certified(parsed, anchor))", _LISTS,
+        "a list remembers no key that nobody vouches for",
+    ),
+    _mutation(
         "revocation_status.py", "if covered >= ALL_REASONS else UNKNOWN", "if covered else UNKNOWN", _LISTS, "all reasons are covered",
     ),
     _mutation(

@@ -48,8 +48,8 @@ class Gate:
 
     `backend` is "ssl", "pyopenssl" or None for the default. `most_hostnames` bounds how many records and TLS contexts
     are held in memory at once; more may be in the store. `lists` reads the hostnames' revocation lists; give one of
-    your own for another schedule or other limits, and close it yourself. Close the store when the gate is not used
-    any more.
+    your own for another schedule, other limits or a directory that keeps the lists over a restart (`keep_in`), and
+    close it yourself. Close the store when the gate is not used any more.
     """
 
     def __init__(

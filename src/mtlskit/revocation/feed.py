@@ -18,21 +18,27 @@ from mtlskit.revocation.status import ListStanding, ListStatus
 
 @dataclass(frozen=True, slots=True)
 class FeedState:
-    """What a source has given. `fallback` is the last list that was found authentic, while `good` is not yet."""
+    """What a source has given. `fallback` is the last list that was found authentic, while `good` is not yet.
+
+    `is_kept`: `good` is what an earlier run kept, and the source has not given anything yet.
+    """
 
     good: LoadedList | None = None
     fallback: LoadedList | None = None
     last_success: datetime | None = None
     failures: int = 0
     error: str = ""
+    is_kept: bool = False
 
     def lists(self, now: datetime) -> tuple[LoadedList, ...]:
         """What may be asked at this moment."""
         good, fallback = self.good, self.fallback
         if good is None:
             return ()
+        if fallback is None or fallback is good or good.is_confirmed:
+            return (good,)
         # A good list that has run out must not hand over to one that it has replaced.
-        if fallback is None or good.is_confirmed or good.next_update is None or now > good.next_update:
+        if good.next_update is None or now > good.next_update:
             return (good,)
         return (good, fallback)
 
@@ -41,18 +47,25 @@ class FeedState:
         check_date(listed, now)
         authentic = self.good if self.good is not None and self.good.is_confirmed else self.fallback
         for before in (self.good, authentic):
-            if before is not None and not before.is_disowned:
+            # What was kept was found authentic before the start: that nobody could confirm it since proves nothing.
+            if before is not None and (before is authentic or not before.is_disowned):
                 check_order(listed, before)
         return FeedState(good=listed, fallback=authentic, last_success=now)
 
     def still_good(self, now: datetime) -> FeedState:
         """The state after the source has given the same again."""
         confirmed = self.good is not None and self.good.is_confirmed
-        return replace(self, fallback=None if confirmed else self.fallback, last_success=now, failures=0, error="")
+        fallback = None if confirmed else self.fallback
+        return replace(self, fallback=fallback, last_success=now, failures=0, error="", is_kept=False)
 
     def failed(self, error: str) -> FeedState:
         """The state after a reading that gave nothing: what was good stays."""
         return replace(self, failures=self.failures + 1, error=error)
+
+
+def kept_state(listed: LoadedList, moment: datetime) -> FeedState:
+    """What a source begins with that gave this list at that moment, before a restart. It was found authentic then."""
+    return FeedState(good=listed, fallback=listed, last_success=moment, is_kept=True)
 
 
 class Feed:
@@ -102,6 +115,7 @@ def status_of(source: str, state: FeedState, now: datetime, *, next_attempt: dat
         failures=state.failures,
         error=state.error,
         next_attempt=next_attempt,
+        is_kept=state.is_kept,
     )
 
 

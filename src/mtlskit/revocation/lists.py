@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import ssl
 import time
 from collections.abc import Callable, Collection, Iterable
@@ -13,6 +14,7 @@ from mtlskit.core.validation import RevocationList
 from mtlskit.errors import ConfigurationError
 from mtlskit.locks import ForkSafeLock
 from mtlskit.revocation.feed import Feed, FeedState, status_of, utc_now
+from mtlskit.revocation.keeping import Keeping
 from mtlskit.revocation.loading import Loader
 from mtlskit.revocation.reading import LoadedList
 from mtlskit.revocation.schedule import ListLimits, Schedule
@@ -61,6 +63,11 @@ class RevocationLists:
     hear of it. `clock_tolerance` (default: none) lengthens the time of every list at both ends, for clocks that
     differ: a stale list counts for so much longer. `tls` is the context for `https:` sources (default: certifi's
     roots).
+
+    `keep_in` is a directory (made with mode 0700 if missing; ConfigurationError for one that others can write) in which
+    the last authentic list of each source outlives the process (default: nothing does). The next one begins with it
+    before the source has answered, and takes none that goes back behind it. A list is written within half a minute
+    after a verdict has found its signature right, and on `close`. Processes may share the directory.
     """
 
     def __init__(
@@ -70,15 +77,18 @@ class RevocationLists:
         limits: ListLimits | None = None,
         clock_tolerance: timedelta = timedelta(0),
         tls: ssl.SSLContext | None = None,
+        keep_in: os.PathLike[str] | str | None = None,
     ) -> None:
         if clock_tolerance < timedelta(0):
             raise ConfigurationError(f"expected a clock tolerance of zero or more, got {clock_tolerance}")
         self._tolerance = clock_tolerance
+        limits = limits or ListLimits()
         self._loader = Loader(
             schedule=schedule or Schedule(),
-            limits=limits or ListLimits(),
+            limits=limits,
             tolerance=clock_tolerance,
             tls=tls,
+            keeping=None if keep_in is None else Keeping(keep_in, limits=limits, tolerance=clock_tolerance),
             swapped=self._swapped,
         )
         self._feeds: dict[ListSource, Feed] = {}
@@ -145,7 +155,10 @@ class RevocationLists:
         return unsubscribe
 
     def close(self) -> None:
-        """Stops reading, in the middle of a fetch if need be; the lists stay as they are. Idempotent."""
+        """Stops reading, in the middle of a fetch if need be; the lists stay as they are. Idempotent.
+
+        What is to be kept (`keep_in`) is written before that.
+        """
         with self._lock:
             self._is_closed = True
             worker, self._worker = self._worker, None
@@ -162,9 +175,21 @@ class RevocationLists:
         found = [feed for feed in free if feed.wanted_now or feed.due <= now]
         return found, min((feed.due - now for feed in free if feed.due > now), default=_IDLE_SECONDS)
 
+    def recall(self, feed: Feed) -> None:
+        """As `worker.Owner`."""
+        self._loader.recall(feed)
+
     async def attempt(self, feed: Feed) -> None:
         """As `worker.Owner`."""
         await self._loader.attempt(feed)
+
+    def unkept(self) -> list[Feed]:
+        """As `worker.Owner`."""
+        return [feed for feed in self._all() if self._loader.is_to_be_kept(feed)]
+
+    def keep(self, feed: Feed) -> None:
+        """As `worker.Owner`."""
+        self._loader.keep(feed, feed.state)
 
     def _all(self) -> list[Feed]:
         with self._lock:

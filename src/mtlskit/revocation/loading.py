@@ -12,8 +12,9 @@ from random import SystemRandom
 from typing import assert_never
 
 from mtlskit.errors import MTLSError
-from mtlskit.revocation.feed import Feed, FeedState, utc_now
+from mtlskit.revocation.feed import Feed, FeedState, kept_state, utc_now
 from mtlskit.revocation.files import imprint_of, read_file
+from mtlskit.revocation.keeping import Keeping
 from mtlskit.revocation.reading import as_der, check_size, read_list
 from mtlskit.revocation.schedule import ListLimits, Schedule
 from mtlskit.revocation.sources import FileSource, GivenList, ListSource, WebSource
@@ -30,7 +31,35 @@ class Loader:
     limits: ListLimits
     tolerance: timedelta
     tls: ssl.SSLContext | None = field(repr=False)
+    keeping: Keeping | None = field(repr=False)
     swapped: Callable[[ListSource], None] = field(repr=False)
+
+    def recall(self, feed: Feed) -> None:
+        """Gives a source that was never read the list that an earlier run kept of it; never raises."""
+        if self.keeping is None or feed.attempts:
+            return
+        try:
+            kept = self.keeping.recalled(feed)
+        except Exception:  # as in `attempt`
+            _LOGGER.exception("a kept revocation list could not be read")
+            return
+        if kept is not None:
+            feed.state = kept_state(kept.listed, kept.moment)
+            _LOGGER.info("a kept revocation list was loaded", extra={"mtlskit": {"source": str(feed.source)}})
+            self.swapped(feed.source)
+
+    def is_to_be_kept(self, feed: Feed) -> bool:
+        """Whether the source has a list for the next start that is not written yet."""
+        return self.keeping is not None and self.keeping.wants(feed, feed.state)
+
+    def keep(self, feed: Feed, state: FeedState) -> None:
+        """Writes the list of that state of the source, if it is to be kept; never raises."""
+        if self.keeping is None:
+            return
+        try:
+            self.keeping.keep(feed, state)
+        except Exception:  # as in `attempt`
+            _LOGGER.exception("a revocation list could not be kept")
 
     async def attempt(self, feed: Feed) -> None:
         """Reads the source; never raises. What was good before stays where nothing better comes."""
@@ -81,6 +110,7 @@ class Loader:
         elif after.failures == 1 and before.failures == 0:
             told = {"source": str(feed.source), "error": after.error}
             _LOGGER.warning("a revocation list could not be loaded: the last good one stays", extra={"mtlskit": told})
+        self.keep(feed, before)  # it may have been found authentic since the last look, and will not be seen again
         feed.attempts += 1
 
     def _come_back(self, feed: Feed, state: FeedState) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+import time
 import weakref
 from collections.abc import Collection
 from typing import Protocol
@@ -19,6 +20,7 @@ from mtlskit.revocation.sources import WebSource
 _MOST_FETCHES = 8
 _LONGEST_SLEEP_SECONDS = 30.0
 _JOIN_SECONDS = 5.0
+_KEEP_SECONDS = 1.0  # between two looks for what is to be kept: each is at all sources
 
 
 class Owner(Protocol):
@@ -28,8 +30,20 @@ class Owner(Protocol):
         """The sources to be read now, but the busy ones, and the seconds until the next one is due."""
         ...
 
+    def recall(self, feed: Feed) -> None:
+        """Gives one that was never read what is kept of it; never raises."""
+        ...
+
     async def attempt(self, feed: Feed) -> None:
         """Reads one; never raises."""
+        ...
+
+    def unkept(self) -> list[Feed]:
+        """The sources with something to be kept for the next start."""
+        ...
+
+    def keep(self, feed: Feed) -> None:
+        """Writes it; never raises."""
         ...
 
 
@@ -43,6 +57,7 @@ class Worker:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._wake = asyncio.Event()
         self._is_stopping = False
+        self._next_keeping = 0.0
         self._thread = threading.Thread(target=self._run, name="mtlskit-revocation", daemon=True)
         self._thread.start()
 
@@ -88,9 +103,13 @@ class Worker:
                         await self._wake.wait()
         finally:
             await self._cancel()
+            owner = self._owner()
+            if owner is not None:
+                await self._keep(owner)
 
     async def _turn(self, owner: Owner, slots: asyncio.Semaphore) -> float:
         due, pause = owner.due(self._fetches.keys())
+        await self._recall(owner, due)
         for feed in due:
             if isinstance(feed.source, WebSource):
                 self._fetch(owner, feed, slots)
@@ -100,7 +119,22 @@ class Worker:
                 self._reading = feed
                 await owner.attempt(feed)
                 self._reading = None
+        if time.monotonic() >= self._next_keeping:
+            await self._keep(owner)
         return 0.0 if near else min(pause, _LONGEST_SLEEP_SECONDS)
+
+    # All of them before the first fetch begins, whose time would run out meanwhile.
+    async def _recall(self, owner: Owner, due: list[Feed]) -> None:
+        for feed in due:
+            if not feed.attempts and not self._is_stopping:
+                owner.recall(feed)
+                await asyncio.sleep(0)  # so that the fetches go on: a disk may be slow
+
+    async def _keep(self, owner: Owner) -> None:
+        for feed in owner.unkept():
+            owner.keep(feed)
+            await asyncio.sleep(0)
+        self._next_keeping = time.monotonic() + _KEEP_SECONDS
 
     def _fetch(self, owner: Owner, feed: Feed, slots: asyncio.Semaphore) -> None:
         task = self._fetches[feed] = asyncio.create_task(_fetched(owner, feed, slots))

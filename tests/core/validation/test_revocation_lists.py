@@ -9,7 +9,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -269,6 +269,17 @@ def test_a_name_alone_or_another_anchor_is_not_enough() -> None:
         beside = PresentedChain((*CHAIN.ders, der_of(certified)))
         trust = TrustStore([ROOT.certificate, other.certificate], lists=[crl(MIDDLE, key=apart)])
         assert verdict(beside, trust, revocation="leaf") == "revocation_unknown"
+
+
+def test_a_key_that_nobody_vouches_for_leaves_no_mark_on_a_list() -> None:
+    """A client presents a self-made certificate with the authority's name: a list that it forged stays unconfirmed."""
+    stranger = Authority.root("Listing intermediate")
+    forged = RevocationList(crl(MIDDLE, key=stranger.key, number=1 << 60))
+    beside = PresentedChain((*CHAIN.ders, der_of(stranger.certificate)))
+    trust = TrustStore([ROOT.certificate], lists=[forged])
+    assert verdict(beside, trust, revocation="leaf") == "revocation_unknown"
+    spki = stranger.key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    assert not forged.has_asked(spki)
 
 
 def test_a_signer_that_is_revoked_or_expired_signs_nothing() -> None:

@@ -166,7 +166,8 @@ class RevocationCheck:
         if listed.name == comparable_name(issuer.frame.subject) and self._signed(listed, issuer):
             return True
         return any(
-            self._signed(listed, parsed) and (own is anchor or self._is_certified(parsed, anchor))
+            # Certified first: a list must not remember that a key verified which nobody vouches for.
+            (own is anchor or self._is_certified(parsed, anchor)) and self._signed(listed, parsed)
             for parsed, own in self._search.named(listed.issuer)
             if own is None or own is anchor
         )
