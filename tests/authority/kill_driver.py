@@ -47,7 +47,7 @@ def killed_at(url: str, label: str, point: str, work: Callable[[Authority, str],
         if prepared is not None:
             say(label, "issued", prepared)
             work = lambda acme, label: revoke_one(acme, label, prepared)  # noqa: E731
-        acme._issuing()  # opens the key, so that only the work's own steps are counted
+        acme._opened.issuing()  # opens the key, so that only the work's own steps are counted
         arm(point)
         work(acme, label.replace(" ", "-"))
         os._exit(3)  # the point was never reached

@@ -43,11 +43,18 @@ class Assembly:
             self._algorithm = _algorithm(unsigned.public_bytes(serialization.Encoding.DER), content)
         return content
 
+    def unsigned(self, content: bytes) -> bytes:
+        """The whole in DER with an empty signature, for what `to_be_signed` gave: for a look before it is signed."""
+        return _assembled(content, self._algorithm, b"")
+
     def sign(self, content: bytes) -> bytes:
         """The whole in DER, signed, for what `to_be_signed` gave."""
-        signature = self._signer.sign(content)
-        inner = b"".join((content, self._algorithm, b"\x03", _length(len(signature) + 1), b"\x00", signature))
-        return b"\x30" + _length(len(inner)) + inner
+        return _assembled(content, self._algorithm, self._signer.sign(content))
+
+
+def _assembled(content: bytes, algorithm: bytes, signature: bytes) -> bytes:
+    inner = b"".join((content, algorithm, b"\x03", _length(len(signature) + 1), b"\x00", signature))
+    return b"\x30" + _length(len(inner)) + inner
 
 
 def _algorithm(unsigned: bytes, content: bytes) -> bytes:

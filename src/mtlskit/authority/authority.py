@@ -1,42 +1,49 @@
-"""A certificate authority: its key, sealed in the store, and everything it has ever signed."""
+"""A certificate authority: its keys, sealed in the store, and everything it has ever signed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import builtins
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import NoReturn
+from typing import Any, NoReturn, cast
 
 from cryptography import x509
 
 from mtlskit.authority import requests
-from mtlskit.authority.assembly import Assembly
-from mtlskit.authority.creation import authority_name, make_root, open_signer
-from mtlskit.authority.issuance import Issuing, Order, issue
-from mtlskit.authority.issued import IssuedCertificate
-from mtlskit.authority.ledger import (
-    AUTHORITY,
-    AuthorityRecord,
-    Reservation,
-    Revocation,
-    scan_reservations,
+from mtlskit.authority.creation import (
+    Plan,
+    authority_name,
+    make_intermediate,
+    make_root,
+    signer_of,
+    take_over,
 )
+from mtlskit.authority.generations import Generation, KeyPlace
+from mtlskit.authority.issuance import Order, issue
+from mtlskit.authority.issued import IssuedCertificate
+from mtlskit.authority.ledger import AUTHORITY, Reservation, Revocation, scan_reservations
+from mtlskit.authority.opened import OpenedAuthority, find_authority
 from mtlskit.authority.revocation import RevocationReason, make_list, revoke
+from mtlskit.authority.rotation import Rotation
 from mtlskit.authority.serials import read_serial
-from mtlskit.authority.signers import KeyType, Signer, generate_key
-from mtlskit.core.certificates import PresentedChain, SigningChain, public_key_id, to_der
+from mtlskit.authority.signers import KeySigner, KeyType, Signer, generate_key
+from mtlskit.authority.takeover import check_authority, check_chain, record_issued
+from mtlskit.core.certificates import PresentedChain, SigningChain, public_key_id, to_der, to_pem
 from mtlskit.core.profiles import (
     CLIENT,
     LONGEST_COMMON_NAME,
+    NO_CONSTRAINTS,
     SERVER,
-    Issuer,
+    AuthorityConstraints,
     Names,
     Profile,
     PublicKey,
     RequestNames,
     Role,
 )
-from mtlskit.errors import IssuanceError, NotFound
-from mtlskit.ports import Store
+from mtlskit.errors import ConfigurationError, Conflict, IssuanceError, NotFound
+from mtlskit.ports import Record, Store
 
 _YEARS_10 = timedelta(days=3650)
 
@@ -46,22 +53,19 @@ def _utc_now() -> datetime:
 
 
 class CertificateAuthority:
-    """One authority in a store. Make it with `create`, get it with `open`.
+    """One authority in a store. Make it with `create` or `take_over`, get it with `open`.
 
-    May be shared between threads, and used on both sides of a fork. The key is opened when it is first needed.
+    May be shared between threads, and used on both sides of a fork. Keys are opened when they are first needed. What
+    another process changes (a rotation) holds for everything that is issued afterwards.
     """
 
-    __slots__ = ("_clock", "_key_id", "_opened", "_record", "_signer", "_store")
+    __slots__ = ("_opened", "rotation")
 
     def __init__(
-        self, record: AuthorityRecord, *, store: Store, clock: Callable[[], datetime], signer: Signer | None = None
+        self, found: Record, *, store: Store, clock: Callable[[], datetime], signer: Signer | None = None
     ) -> None:
-        self._record = record
-        self._store = store
-        self._clock = clock
-        self._signer = signer
-        self._opened: Issuing | None = None
-        self._key_id = public_key_id(self.certificate).hex()
+        self._opened = OpenedAuthority(found, store=store, clock=clock, signer=signer)
+        self.rotation = Rotation(self._opened)
 
     @classmethod
     def create(
@@ -69,56 +73,151 @@ class CertificateAuthority:
         name: str,
         *,
         store: Store,
+        parent: CertificateAuthority | None = None,
+        constraints: AuthorityConstraints = NO_CONSTRAINTS,
         key_type: KeyType | str = KeyType.EC_P256,
-        lifetime: timedelta = _YEARS_10,
+        signer: Signer | None = None,
+        lifetime: timedelta | None = None,
         requester: str = "",
         clock: Callable[[], datetime] = _utc_now,
     ) -> CertificateAuthority:
-        """Makes a root: a key, which the store seals, and its self-signed certificate for `<name> G1`.
+        """Makes an authority with a certificate for `<name> G1`: a root, or one that `parent` certifies.
 
-        `name` has 1 to 58 octets of printable UTF-8. `clock` gives UTC-aware moments. Raises Conflict if the store has
-        an authority of that name: of several makers at once exactly one succeeds.
+        `name` has 1 to 58 octets of printable UTF-8. The key is new and sealed in the store, or `signer` has it.
+        `lifetime` None means ten years for a root and five for an intermediate, or as long as `parent` lasts.
+        `constraints` stand in its certificate; `AuthorityConstraints.for_clients_of(hostname)` gives those for one
+        custom hostname. `clock` gives UTC-aware moments. Raises Conflict if the store has an authority of that name:
+        of several makers at once exactly one succeeds. Raises IssuanceError for what `parent` may not certify.
         """
-        record, signer = make_root(
-            authority_name(name),
-            store=store,
-            key_type=KeyType.parse(key_type),
-            lifetime=lifetime,
-            requester=requester,
-            now=clock(),
-        )
-        return cls(record, store=store, clock=clock, signer=signer)
+        key_signer, place = signer_of(KeyType.parse(key_type), signer)
+        plan = Plan(
+            name=authority_name(name), signer=key_signer, place=place, constraints=constraints, lifetime=lifetime,
+            requester=requester, now=clock(),
+        )  # fmt: skip
+        if parent is None:
+            make_root(plan, store)
+        else:
+            above = parent._opened
+            above.with_latest(lambda: make_intermediate(plan, store, above.issuing(), above.chain))
+        return cls.open(name, store=store, clock=clock, signer=key_signer)
 
     @classmethod
-    def open(cls, name: str, *, store: Store, clock: Callable[[], datetime] = _utc_now) -> CertificateAuthority:
-        """The authority of that name; raises NotFound."""
-        with store.snapshot() as snapshot:
-            found = snapshot.get(AUTHORITY, "", name)
-        if found is None:
-            raise NotFound(f"expected an authority, got the unknown name {name!r}")
-        return cls(AuthorityRecord.from_json(found.value), store=store, clock=clock)
+    def ensure(cls, name: str, *, store: Store, **settings: Any) -> CertificateAuthority:
+        """The authority of that name, made as by `create` where there is none. All who call it at once get the same."""
+        clock = settings.get("clock", _utc_now)
+        try:
+            return cls.open(name, store=store, clock=clock)
+        except NotFound:
+            pass
+        try:
+            return cls.create(name, store=store, **settings)
+        except Conflict:
+            return cls.open(name, store=store, clock=clock)
+
+    @classmethod
+    def take_over(
+        cls,
+        name: str,
+        chain: SigningChain | Sequence[x509.Certificate],
+        *,
+        store: Store,
+        signer: Signer | None = None,
+        requester: str = "",
+        clock: Callable[[], datetime] = _utc_now,
+    ) -> CertificateAuthority:
+        """Takes over an authority that exists: its certificate first, then those above it up to its root.
+
+        The key is in `chain` (a SigningChain) and is sealed in the store, or `signer` has it. Raises IssuanceError
+        with the field's name for a certificate that is no authority's, is not valid now or has a weak key, Conflict
+        where the store has an authority of that name or with that key. Of what it issued before nothing is known here:
+        `record` tells it.
+        """
+        certificates = tuple(chain.certificates if isinstance(chain, SigningChain) else chain)
+        if signer is None and not isinstance(chain, SigningChain):
+            raise ConfigurationError("expected a chain with its private key, or a signer that has it, got neither")
+        key_signer = signer or KeySigner(cast("SigningChain", chain).private_key)
+        check_authority(certificates[0], key_signer, clock())
+        check_chain(certificates[0], certificates[1:])
+        place = KeyPlace.STORE if signer is None else KeyPlace.SIGNER
+        plan = Plan(
+            name=authority_name(name), signer=key_signer, place=place, constraints=NO_CONSTRAINTS, lifetime=None,
+            requester=requester, now=clock(),
+        )  # fmt: skip
+        take_over(plan, store, certificates[0], certificates[1:])
+        return cls.open(name, store=store, clock=clock, signer=key_signer)
+
+    @classmethod
+    def open(
+        cls, name: str, *, store: Store, signer: Signer | None = None, clock: Callable[[], datetime] = _utc_now
+    ) -> CertificateAuthority:
+        """The authority of that name; `signer` has its key where the store has it not. Raises NotFound."""
+        return cls(find_authority(store, name), store=store, clock=clock, signer=signer)
 
     @classmethod
     def list(cls, store: Store, *, clock: Callable[[], datetime] = _utc_now) -> tuple[CertificateAuthority, ...]:
         """All authorities of the store by name."""
         with store.snapshot() as snapshot:
-            records = [AuthorityRecord.from_json(record.value) for record in snapshot.scan(AUTHORITY, "")]
+            records = builtins.list(snapshot.scan(AUTHORITY, ""))
         return tuple(cls(record, store=store, clock=clock) for record in records)
 
     @property
     def name(self) -> str:
         """The name it was created with."""
-        return self._record.name
+        return self._opened.record.name
 
     @property
     def certificate(self) -> x509.Certificate:
-        """The active root certificate: the trust anchor for what is issued now."""
-        return self._record.generations[-1].certificate
+        """The active certificate: of a root, the trust anchor for what is issued now."""
+        return self._opened.record.active.certificate
 
     @property
     def key_id(self) -> bytes:
         """SHA-256 over the active key's SubjectPublicKeyInfo: what its certificates are recorded under."""
-        return bytes.fromhex(self._key_id)
+        return public_key_id(self.certificate)
+
+    @property
+    def generations(self) -> tuple[Generation, ...]:
+        """Its keys one after another, and what each is used for now."""
+        return self._opened.record.generations
+
+    @property
+    def anchors(self) -> tuple[x509.Certificate, ...]:
+        """Its certificates to be trusted: of every generation that is not retired. For a hostname's `trust`.
+
+        Of an intermediate authority these are its own: to trust its root would let in the clients of its siblings.
+        """
+        return tuple(each.certificate for each in self._opened.record.trusted)
+
+    @property
+    def cross_certificates(self) -> tuple[x509.Certificate, ...]:
+        """What leads from one generation to another. For a hostname's `intermediates`, where it trusts only one."""
+        found = [each for one in self._opened.record.trusted for each in (one.cross, one.back)]
+        return tuple(each for each in found if each is not None)
+
+    def anchors_pem(self) -> bytes:
+        """The `anchors` in PEM."""
+        return to_pem(self.anchors)
+
+    def issue(
+        self,
+        common_name: str | None = None,
+        *,
+        profile: Profile,
+        dns: Iterable[str] = (),
+        uris: Iterable[str] = (),
+        emails: Iterable[str] = (),
+        ips: Iterable[str] = (),
+        lifetime: timedelta | None = None,
+        key_type: KeyType | str = KeyType.EC_P256,
+        requester: str = "",
+    ) -> IssuedCertificate:
+        """A certificate of a profile of one's own, with a new key. `lifetime` counts from now; None: the profile's.
+
+        Raises IssuanceError, which names the field: what the profile or the authority's certificate does not allow.
+        """
+        _check_end_entity(profile)
+        names = Names.of(common_name, dns=dns, uris=uris, emails=emails, ips=ips)
+        return self._issue(profile, names, KeyType.parse(key_type), lifetime, requester)
 
     def issue_client(
         self,
@@ -176,15 +275,14 @@ class CertificateAuthority:
         request's common name and SAN entries, under the same checks. Nothing else is taken from the request but its
         key. Raises IssuanceError, which names the field.
         """
-        if profile.role is not Role.END_ENTITY:
-            raise IssuanceError(f"profile: expected one of an end entity, got {profile.name!r}")
+        _check_end_entity(profile)
         parsed = requests.read_request(request)
         requests.check_extensions(parsed)
         names = Names.of(common_name, dns=dns, uris=uris, emails=emails, ips=ips)
         if not names and profile.request_names is RequestNames.REQUEST_IF_CALLER_GIVES_NONE:
             names = requests.requested_names(parsed, profile)
         order = self._order(profile, names, requests.proven_key(parsed), lifetime, requester)
-        return PresentedChain.from_der(issue(self._issuing(), order))
+        return PresentedChain.from_certificates(*self._issued(order))
 
     def revoke(
         self,
@@ -201,27 +299,46 @@ class CertificateAuthority:
         found = certificate.certificate if isinstance(certificate, SigningChain) else certificate
         der = to_der(found) if isinstance(found, x509.Certificate) else None
         serial = found.serial_number if isinstance(found, x509.Certificate) else read_serial(found)
-        return revoke(self._issuing(), serial, reason=RevocationReason.parse(reason), now=self._clock(), der=der)
+        parsed, now = RevocationReason.parse(reason), self._opened.clock()
+        for generation in reversed(self._opened.latest().generations):
+            with suppress(NotFound):
+                return revoke(self._opened.issuing(generation), serial, reason=parsed, now=now, der=der)
+        raise NotFound(f"expected a certificate issued by {self.name!r}, got the serial number {serial:x}")
+
+    def record(self, certificates: Iterable[x509.Certificate], *, requester: str = "") -> None:
+        """Writes certificates down that the authority issued before it was taken over, so that they can be revoked.
+
+        Those that are known already stay as they are. Raises IssuanceError where one was not issued by it; then none is
+        written.
+        """
+        record_issued(
+            self._opened.issuing(), self.certificate, builtins.list(certificates), requester, self._opened.clock()
+        )
 
     def crl(
-        self, *, lifetime: timedelta = timedelta(days=7), now: datetime | None = None
+        self, *, lifetime: timedelta = timedelta(days=7), now: datetime | None = None, generation: int | None = None
     ) -> x509.CertificateRevocationList:
         """The complete revocation list (RFC 5280, 5), good from `now` (UTC-aware, the clock's without) for `lifetime`.
 
+        Each generation has its own (by default: the active one's).
+
         It has every revocation acknowledged before this call, and a number above all lists before it.
         """
-        return make_list(self._issuing(), now=now or self._clock(), lifetime=lifetime)
+        wanted = None if generation is None else self._opened.generation(generation)
+        return make_list(self._opened.issuing(wanted), now=now or self._opened.clock(), lifetime=lifetime)
 
     def pending(self) -> tuple[Reservation, ...]:
         """What was reserved and never finished: by processes that ended in between, and by those at it right now.
 
         Each can be revoked by its `serial_number`.
         """
-        with self._store.snapshot() as snapshot:
-            return tuple(scan_reservations(snapshot, self._key_id))
+        with self._opened.store.snapshot() as snapshot:
+            return tuple(
+                each for one in self._opened.record.generations for each in scan_reservations(snapshot, one.key_id)
+            )
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.name!r} key={self._key_id[:16]}>"
+        return f"<{type(self).__name__} {self.name!r} key={self.key_id.hex()[:16]}>"
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("expected a value without a private key to pickle, got CertificateAuthority")
@@ -230,8 +347,13 @@ class CertificateAuthority:
         self, profile: Profile, names: Names, key_type: KeyType, lifetime: timedelta | None, requester: str
     ) -> IssuedCertificate:
         key = generate_key(key_type)
-        der = issue(self._issuing(), self._order(profile, names, key.public_key(), lifetime, requester))
-        return IssuedCertificate(key, (x509.load_der_x509_certificate(der),))
+        order = self._order(profile, names, key.public_key(), lifetime, requester)
+        return IssuedCertificate(key, self._issued(order))
+
+    def _issued(self, order: Order) -> tuple[x509.Certificate, ...]:
+        opened = self._opened
+        der = opened.with_latest(lambda: issue(opened.issuing(), order))
+        return (x509.load_der_x509_certificate(der), *opened.record.presented)
 
     def _order(
         self, profile: Profile, names: Names, public_key: PublicKey, lifetime: timedelta | None, requester: str
@@ -242,17 +364,10 @@ class CertificateAuthority:
             public_key=public_key,
             lifetime=lifetime,
             requester=requester,
-            now=self._clock(),
+            now=self._opened.clock(),
         )
 
-    def _issuing(self) -> Issuing:
-        if self._opened is None:
-            signer = self._signer or open_signer(self._store, self._key_id)
-            self._opened = Issuing(
-                authority=self.name,
-                key_id=self._key_id,
-                issuer=Issuer.of(self.certificate),
-                assembly=Assembly(signer),
-                store=self._store,
-            )
-        return self._opened
+
+def _check_end_entity(profile: Profile) -> None:
+    if profile.role is not Role.END_ENTITY:
+        raise IssuanceError(f"profile: expected one of an end entity, got {profile.name!r}")

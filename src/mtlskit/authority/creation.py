@@ -1,32 +1,42 @@
-"""Making an authority: a key that is sealed at once, and a root certificate whose name carries its generation."""
+"""Making an authority: a root, one below another, or one that exists elsewhere. Its name carries its generation.
+
+Whatever is made, its key, certificate and audit row are stored in one transaction before anyone has seen the
+certificate: if that does not commit, there was no such authority. Of several makers of one name exactly one succeeds.
+"""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
 from cryptography import x509
 
 from mtlskit.authority.assembly import Assembly
-from mtlskit.authority.ledger import (
-    AUTHORITY,
-    AUTHORITY_KEY,
-    CERTIFICATE,
-    AuthorityRecord,
-    CertificateRecord,
-    Generation,
-    Reservation,
-)
+from mtlskit.authority.generations import AuthorityRecord, Generation, GenerationState, KeyPlace
+from mtlskit.authority.issuance import Issuing, Order, issue
+from mtlskit.authority.ledger import AUTHORITY, AUTHORITY_KEY, CERTIFICATE, CertificateRecord, Reservation
+from mtlskit.authority.revocation import RevocationReason, revoke
 from mtlskit.authority.serials import draw_serial, serial_key
-from mtlskit.authority.signers import KeySigner, KeyType, generate_key
+from mtlskit.authority.signers import KeySigner, KeyType, Signer, generate_key
 from mtlskit.authority.topics import authority_topic
-from mtlskit.core.certificates import public_key_id
-from mtlskit.core.profiles import ROOT, Names, certificate_builder, checked_common_name, validity
-from mtlskit.errors import NotFound
-from mtlskit.ports import Store
+from mtlskit.core.certificates import spki_id, to_der
+from mtlskit.core.profiles import (
+    INTERMEDIATE,
+    ROOT,
+    AuthorityConstraints,
+    Names,
+    certificate_builder,
+    checked_common_name,
+    validity,
+)
+from mtlskit.errors import Conflict, NotFound
+from mtlskit.ports import Store, Transaction
 
 _LONGEST_NAME: Final = 58  # leaves room for " G" and the generation in a common name of 64 octets
+_ELSEWHERE: Final = b""  # stands for a private key that the store does not have
 
 
 def authority_name(text: str) -> str:
@@ -34,68 +44,146 @@ def authority_name(text: str) -> str:
     return checked_common_name(text, longest=_LONGEST_NAME)
 
 
-def make_root(
-    name: str, *, store: Store, key_type: KeyType, lifetime: timedelta, requester: str, now: datetime
-) -> tuple[AuthorityRecord, KeySigner]:
-    """A new authority with its first generation, stored; raises Conflict if there is one of that name.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """An authority that is wanted. `signer` has its key; `place` is where that is kept. `now` is UTC-aware."""
 
-    Key, certificate and audit row are stored in one transaction, before anyone has seen the certificate: if it does
-    not commit, there was no such key.
-    """
-    signer = KeySigner(generate_key(key_type))
-    der, reservation = _sign_root(f"{name} G1", signer, lifetime=lifetime, requester=requester, now=now)
+    name: str
+    signer: Signer
+    place: KeyPlace
+    constraints: AuthorityConstraints
+    lifetime: timedelta | None
+    requester: str
+    now: datetime
+
+    @property
+    def key_id(self) -> str:
+        """The id of the signer's key, in hexadecimal."""
+        return spki_id(self.signer.public_key()).hex()
+
+
+def signer_of(key_type: KeyType, signer: Signer | None) -> tuple[Signer, KeyPlace]:
+    """The given signer, or one with a new key that the store is to keep."""
+    return (KeySigner(generate_key(key_type)), KeyPlace.STORE) if signer is None else (signer, KeyPlace.SIGNER)
+
+
+def make_root(plan: Plan, store: Store) -> AuthorityRecord:
+    """A new authority with a self-signed certificate; raises Conflict if there is one of that name."""
+    generation, issued = self_signed(plan, number=1)
+    record = AuthorityRecord(name=plan.name, generations=(generation,))
+    _store(record, plan, store, issued)
+    return record
+
+
+def make_intermediate(plan: Plan, store: Store, parent: Issuing, above: Sequence[x509.Certificate]) -> AuthorityRecord:
+    """A new authority whose certificate `parent` issues; `above` is the parent's own and those over it."""
+    with store.snapshot() as snapshot:
+        if snapshot.get(AUTHORITY, "", plan.name) is not None:
+            raise Conflict(f"expected a new name for an authority, got {plan.name!r}, which there is")
+    certificate = x509.load_der_x509_certificate(issue(parent, certificate_order(plan, number=1)))
+    generation = Generation(number=1, certificate=certificate, key_place=plan.place, above=tuple(above))
+    record = AuthorityRecord(name=plan.name, generations=(generation,), parent=parent.authority)
+    try:
+        _store(record, plan, store, None)
+    except Conflict:
+        # Somebody else was quicker: this certificate is of no use to anybody.
+        revoke(parent, certificate.serial_number, reason=RevocationReason.CESSATION_OF_OPERATION, now=plan.now)
+        raise
+    return record
+
+
+def take_over(
+    plan: Plan, store: Store, certificate: x509.Certificate, above: Sequence[x509.Certificate]
+) -> AuthorityRecord:
+    """The authority that a certificate and its key are already; both have been checked."""
+    generation = Generation(number=1, certificate=certificate, key_place=plan.place, above=tuple(above))
+    record = AuthorityRecord(name=plan.name, generations=(generation,))
+    issued = None
+    if generation.is_root:
+        reservation = reservation_of(certificate, plan, b"")
+        issued = CertificateRecord(reservation=reservation, der=to_der(certificate))
+    _store(record, plan, store, issued)
+    return record
+
+
+def self_signed(plan: Plan, *, number: int) -> tuple[Generation, CertificateRecord]:
+    """A root's generation of that number, and the record of its certificate."""
+    names, serial = Names.of(f"{plan.name} G{number}"), draw_serial()
+    life = validity(ROOT, now=plan.now, lifetime=plan.lifetime, issuer=None)
+    builder = certificate_builder(
+        ROOT, names=names, public_key=plan.signer.public_key(), issuer=None, serial_number=serial, validity=life,
+        constraints=plan.constraints,
+    )  # fmt: skip
+    assembly = Assembly(plan.signer)
+    to_be_signed = assembly.to_be_signed(builder)
+    der = assembly.sign(to_be_signed)
     certificate = x509.load_der_x509_certificate(der)
-    key_id = public_key_id(certificate).hex()
-    record = AuthorityRecord(name=name, generations=(Generation(number=1, certificate=certificate),))
-    sealed = store.seal(signer.to_der(), context=_context(key_id))
-    with store.transaction() as transaction:
-        transaction.insert(AUTHORITY, "", name, record.to_json())
-        transaction.insert(AUTHORITY_KEY, "", key_id, sealed)
-        issued = CertificateRecord(reservation=reservation, der=der)
-        transaction.insert(CERTIFICATE, key_id, serial_key(reservation.serial_number), issued.to_bytes())
-        transaction.append_audit(
-            "authority.created",
-            {
-                "authority": name,
-                "issuer_key": key_id,
-                "serial": f"{reservation.serial_number:x}",
-                "key_type": key_type.value,
-                "requester": requester,
-            },
-        )
-        transaction.touch(authority_topic(name))
-    return record, signer
+    state = GenerationState.ACTIVE if number == 1 else GenerationState.PREPARED
+    generation = Generation(number=number, certificate=certificate, state=state, key_place=plan.place)
+    return generation, CertificateRecord(reservation=reservation_of(certificate, plan, to_be_signed), der=der)
+
+
+def certificate_order(plan: Plan, *, number: int) -> Order:
+    """The order for the certificate of an intermediate authority's generation."""
+    return Order(
+        profile=INTERMEDIATE, names=Names.of(f"{plan.name} G{number}"), public_key=plan.signer.public_key(),
+        lifetime=plan.lifetime, requester=plan.requester, now=plan.now, constraints=plan.constraints,
+    )  # fmt: skip
+
+
+def reservation_of(certificate: x509.Certificate, plan: Plan, to_be_signed: bytes) -> Reservation:
+    """What the ledger says of an authority's own certificate."""
+    return Reservation(
+        serial_number=certificate.serial_number,
+        tbs_sha256=hashlib.sha256(to_be_signed or certificate.tbs_certificate_bytes).hexdigest(),
+        profile=ROOT.name,
+        subject=certificate.subject.rfc4514_string(),
+        requester=plan.requester,
+        reserved_at=plan.now,
+        not_after=certificate.not_valid_after_utc,
+    )
+
+
+def store_key(transaction: Transaction, plan: Plan, store: Store) -> None:
+    """Keeps the sealed key, or the mark that it is elsewhere; raises Conflict if an authority has this key already."""
+    sealed = _ELSEWHERE
+    if isinstance(plan.signer, KeySigner) and plan.place is KeyPlace.STORE:
+        sealed = store.seal(plan.signer.to_der(), context=_context(plan.key_id))
+    try:
+        transaction.insert(AUTHORITY_KEY, "", plan.key_id, sealed)
+    except Conflict:
+        raise Conflict("expected a key of its own for an authority, got one that another authority has") from None
 
 
 def open_signer(store: Store, key_id: str) -> KeySigner:
     """The signer with the sealed key of that id; raises NotFound, and StoreError where it does not open."""
     with store.snapshot() as snapshot:
         found = snapshot.get(AUTHORITY_KEY, "", key_id)
-    if found is None:
+    if found is None or found.value == _ELSEWHERE:
         raise NotFound(f"expected the private key with the id {key_id[:16]}..., got none in the store")
     return KeySigner.from_der(store.unseal(found.value, context=_context(key_id)))
 
 
-def _sign_root(
-    common_name: str, signer: KeySigner, *, lifetime: timedelta, requester: str, now: datetime
-) -> tuple[bytes, Reservation]:
-    names, serial = Names.of(common_name), draw_serial()
-    life = validity(ROOT, now=now, lifetime=lifetime, issuer=None)
-    builder = certificate_builder(
-        ROOT, names=names, public_key=signer.public_key(), issuer=None, serial_number=serial, validity=life
-    )
-    assembly = Assembly(signer)
-    to_be_signed = assembly.to_be_signed(builder)
-    reservation = Reservation(
-        serial_number=serial,
-        tbs_sha256=hashlib.sha256(to_be_signed).hexdigest(),
-        profile=ROOT.name,
-        subject=str(names),
-        requester=requester,
-        reserved_at=now,
-        not_after=life.not_after,
-    )
-    return assembly.sign(to_be_signed), reservation
+def _store(record: AuthorityRecord, plan: Plan, store: Store, issued: CertificateRecord | None) -> None:
+    generation = record.active
+    serial = generation.certificate.serial_number
+    with store.transaction() as transaction:
+        transaction.insert(AUTHORITY, "", plan.name, record.to_json())
+        store_key(transaction, plan, store)
+        if issued is not None:
+            transaction.insert(CERTIFICATE, plan.key_id, serial_key(serial), issued.to_bytes())
+        transaction.append_audit(
+            "authority.created",
+            {
+                "authority": plan.name,
+                "issuer_key": plan.key_id,
+                "serial": f"{serial:x}",
+                "parent": record.parent,
+                "key_place": plan.place.value,
+                "requester": plan.requester,
+            },
+        )
+        transaction.touch(authority_topic(plan.name))
 
 
 def _context(key_id: str) -> str:

@@ -17,30 +17,55 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from cryptography import x509
+
 from mtlskit.authority.assembly import Assembly
-from mtlskit.authority.ledger import Reservation, finish, reserve
+from mtlskit.authority.ledger import AUTHORITY, Reservation, finish, reserve
+from mtlskit.authority.limits import IssuerLimits
 from mtlskit.authority.serials import draw_serial
-from mtlskit.core.profiles import Issuer, Names, Profile, PublicKey, certificate_builder, check_names, validity
+from mtlskit.core.profiles import (
+    NO_CONSTRAINTS,
+    AuthorityConstraints,
+    Issuer,
+    Names,
+    Profile,
+    PublicKey,
+    certificate_builder,
+    check_names,
+    validity,
+)
 from mtlskit.errors import Conflict, IssuanceError, MTLSError, NotFound
-from mtlskit.ports import Store
+from mtlskit.ports import Store, Transaction
 
 _DRAWS = 8  # two equal draws of 159 bits do not happen; more of them mean a broken source of randomness
 
 
+class Superseded(Exception):
+    """The authority has changed since it was read, in this process or another."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Issuing:
-    """The authority that issues: its name, its key's id in hexadecimal, its certificate's data and its signature."""
+    """The authority that issues: its name, its key's id in hexadecimal, its certificate's data and its signature.
+
+    `version` is that of the authority's record: nothing is issued under a record that is not the latest.
+    """
 
     authority: str
+    version: int
     key_id: str
     issuer: Issuer
+    limits: IssuerLimits
     assembly: Assembly
     store: Store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """A certificate that is wanted. `lifetime` None means the profile's default; `now` is UTC-aware."""
+    """A certificate that is wanted. `lifetime` None means the profile's default; `now` is UTC-aware.
+
+    `constraints` are for an authority's certificate; `like` is one that has the subject and the key identifier already.
+    """
 
     profile: Profile
     names: Names
@@ -48,11 +73,17 @@ class Order:
     lifetime: timedelta | None
     requester: str
     now: datetime
+    constraints: AuthorityConstraints = NO_CONSTRAINTS
+    like: x509.Certificate | None = None
 
 
 def issue(issuing: Issuing, order: Order, *, draw: Callable[[], int] = draw_serial) -> bytes:
-    """The certificate in DER, recorded; raises IssuanceError and StoreError, and then nothing has left."""
+    """The certificate in DER, recorded; raises IssuanceError and StoreError, and then nothing has left.
+
+    Raises Superseded where `issuing` was made from an older record of the authority.
+    """
     check_names(order.profile, order.names)
+    issuing.limits.check_profile(order.profile, order.constraints)
     reservation, to_be_signed = _reserve(issuing, order, draw)
     der = _sign(issuing.assembly, to_be_signed)
     _record(issuing, reservation.serial_number, der)
@@ -64,12 +95,19 @@ def _reserve(issuing: Issuing, order: Order, draw: Callable[[], int]) -> tuple[R
         reservation, to_be_signed = _prepare(issuing, order, draw())
         try:
             with issuing.store.transaction() as transaction:
+                _check_current(transaction, issuing)
                 reserve(transaction, issuing.key_id, reservation)
                 transaction.append_audit("certificate.reserved", _audit_details(issuing, reservation))
         except Conflict:
             continue
         return reservation, to_be_signed
     raise IssuanceError(f"expected an unused serial number, got {_DRAWS} that were used before")
+
+
+def _check_current(transaction: Transaction, issuing: Issuing) -> None:
+    record = transaction.get(AUTHORITY, "", issuing.authority)
+    if record is None or record.version != issuing.version:
+        raise Superseded
 
 
 def _prepare(issuing: Issuing, order: Order, serial: int) -> tuple[Reservation, bytes]:
@@ -81,8 +119,11 @@ def _prepare(issuing: Issuing, order: Order, serial: int) -> tuple[Reservation, 
         issuer=issuing.issuer,
         serial_number=serial,
         validity=life,
+        constraints=order.constraints,
+        like=order.like,
     )
     to_be_signed = issuing.assembly.to_be_signed(builder)
+    issuing.limits.check_names(issuing.assembly.unsigned(to_be_signed))
     reservation = Reservation(
         serial_number=serial,
         tbs_sha256=hashlib.sha256(to_be_signed).hexdigest(),

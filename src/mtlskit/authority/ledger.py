@@ -14,18 +14,14 @@ that stands under `reservation` or `certificate` is taken for ever.
 
 from __future__ import annotations
 
-import base64
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
-from cryptography import x509
-
+from mtlskit.authority.documents import dump, load, unreadable
 from mtlskit.authority.serials import serial_key
-from mtlskit.core.certificates import to_der
-from mtlskit.errors import Conflict, NotFound, StoreError
+from mtlskit.errors import Conflict, NotFound
 from mtlskit.ports import Snapshot, Transaction
 
 AUTHORITY: Final = "authority"
@@ -33,44 +29,6 @@ AUTHORITY_KEY: Final = "authority-key"
 RESERVATION: Final = "reservation"
 CERTIFICATE: Final = "certificate"
 REVOCATION: Final = "revocation"
-
-_encode = json.JSONEncoder(separators=(",", ":")).encode
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Generation:
-    """One key of an authority and its certificate."""
-
-    number: int
-    certificate: x509.Certificate
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AuthorityRecord:
-    """An authority: its generations, the active one last."""
-
-    name: str
-    generations: tuple[Generation, ...]
-
-    def to_json(self) -> bytes:
-        """The stored form."""
-        generations = [
-            {"number": one.number, "certificate": _text(to_der(one.certificate))} for one in self.generations
-        ]
-        return _dump({"name": self.name, "generations": generations})
-
-    @classmethod
-    def from_json(cls, value: bytes) -> AuthorityRecord:
-        """From the stored form; raises StoreError."""
-        found = _load(value, "an authority")
-        try:
-            generations = tuple(
-                Generation(number=one["number"], certificate=x509.load_der_x509_certificate(_bytes(one["certificate"])))
-                for one in found["generations"]
-            )
-            return cls(name=found["name"], generations=generations)
-        except (KeyError, TypeError, ValueError):
-            raise _unreadable("an authority") from None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +45,7 @@ class Reservation:
 
     def to_json(self) -> bytes:
         """The stored form."""
-        return _dump(
+        return dump(
             {
                 "serial": serial_key(self.serial_number),
                 "tbs_sha256": self.tbs_sha256,
@@ -102,7 +60,7 @@ class Reservation:
     @classmethod
     def from_json(cls, value: bytes) -> Reservation:
         """From the stored form; raises StoreError."""
-        found = _load(value, "a certificate")
+        found = load(value, "a certificate")
         try:
             return cls(
                 serial_number=int(found["serial"], 16),
@@ -114,7 +72,7 @@ class Reservation:
                 not_after=datetime.fromisoformat(found["not_after"]),
             )
         except (KeyError, TypeError, ValueError):
-            raise _unreadable("a certificate") from None
+            raise unreadable("a certificate") from None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,17 +103,17 @@ class Revocation:
 
     def to_json(self) -> bytes:
         """The stored form."""
-        return _dump({"reason": self.reason, "revoked_at": _moment_text(self.revoked_at)})
+        return dump({"reason": self.reason, "revoked_at": _moment_text(self.revoked_at)})
 
     @classmethod
     def from_json(cls, key: str, value: bytes) -> Revocation:
         """From the key and the stored form; raises StoreError."""
-        found = _load(value, "a revocation")
+        found = load(value, "a revocation")
         try:
             moment = datetime.fromisoformat(found["revoked_at"])
             return cls(serial_number=int(key, 16), reason=found["reason"], revoked_at=moment)
         except (KeyError, TypeError, ValueError):
-            raise _unreadable("a revocation") from None
+            raise unreadable("a revocation") from None
 
 
 def reserve(transaction: Transaction, issuer: str, reservation: Reservation) -> None:
@@ -189,32 +147,6 @@ def scan_revocations(snapshot: Snapshot, issuer: str) -> Iterator[Revocation]:
 def with_reason(revocation: Revocation, reason: str) -> Revocation:
     """The revocation with another reason and the date that it had."""
     return replace(revocation, reason=reason)
-
-
-def _dump(value: dict[str, object]) -> bytes:
-    return _encode(value).encode()
-
-
-def _load(value: bytes, what: str) -> dict[str, Any]:
-    try:
-        found = json.loads(value)
-    except ValueError:
-        raise _unreadable(what) from None
-    if not isinstance(found, dict):
-        raise _unreadable(what)
-    return found
-
-
-def _unreadable(what: str) -> StoreError:
-    return StoreError(f"expected the record of {what}, got something else")
-
-
-def _text(value: bytes) -> str:
-    return base64.b64encode(value).decode("ascii")
-
-
-def _bytes(text: str) -> bytes:
-    return base64.b64decode(text, validate=True)
 
 
 def _moment_text(moment: datetime) -> str:

@@ -1,0 +1,118 @@
+"""The names that a certificate is to have, each in its form, and what a profile says of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+
+from mtlskit.core.names import SanType, SubjectAlternativeName
+from mtlskit.core.profiles.values import DNSLabels, Profile, SanPresence
+from mtlskit.errors import InvalidName, IssuanceError
+
+LONGEST_COMMON_NAME: Final = 64  # ub-common-name (RFC 5280, appendix A.1), counted as `cryptography` counts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Names:
+    """What a certificate is to call its subject. Make it with `Names.of`, which checks."""
+
+    common_name: str | None
+    sans: tuple[SubjectAlternativeName, ...]
+
+    @classmethod
+    def of(
+        cls,
+        common_name: str | None = None,
+        *,
+        dns: Iterable[str] = (),
+        uris: Iterable[str] = (),
+        emails: Iterable[str] = (),
+        ips: Iterable[str] = (),
+    ) -> Names:
+        """Names in the texts of `SubjectAlternativeName`, each once; raises IssuanceError that names the field."""
+        given = {SanType.DNS: dns, SanType.URI: uris, SanType.EMAIL: emails, SanType.IP: ips}
+        values = ((san_type, value) for san_type, several in given.items() for value in _several(san_type, several))
+        return cls.from_values(common_name, values)
+
+    @classmethod
+    def from_values(cls, common_name: str | None, values: Iterable[tuple[SanType, str]]) -> Names:
+        """As `of`, from pairs of type and text."""
+        sans = tuple(dict.fromkeys([_san(san_type, value) for san_type, value in values]))
+        return cls(common_name=None if common_name is None else checked_common_name(common_name), sans=sans)
+
+    @property
+    def subject(self) -> x509.Name:
+        """The subject: the common name, or empty."""
+        if self.common_name is None:
+            return x509.Name([])
+        return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, self.common_name)])
+
+    def __bool__(self) -> bool:
+        return self.common_name is not None or bool(self.sans)
+
+    def __str__(self) -> str:
+        common_name = () if self.common_name is None else (f"CN={self.common_name}",)
+        return ", ".join((*common_name, *map(str, self.sans)))
+
+
+def check_names(profile: Profile, names: Names) -> None:
+    """Raises IssuanceError, which names the field, where `profile` does not allow `names`."""
+    if not names:
+        raise IssuanceError("subject: expected a common name or a subject alternative name, got neither")
+    if profile.san_presence is SanPresence.REQUIRED and not names.sans:
+        raise IssuanceError(f"subject_alternative_name: expected one for the profile {profile.name!r}, got none")
+    if len(names.sans) > profile.most_sans:
+        raise IssuanceError(f"subject_alternative_name: expected at most {profile.most_sans}, got {len(names.sans)}")
+    for san in names.sans:
+        _check_san(profile, san)
+    for missing in sorted(profile.required_sans - {san.type for san in names.sans}):
+        raise IssuanceError(f"{missing}: expected one for the profile {profile.name!r}, got none")
+    spiffe = [san.value for san in names.sans if san.type is SanType.URI and san.value[:9].lower() == "spiffe://"]
+    if len(spiffe) > 1:
+        raise IssuanceError(f"subject_alternative_name: expected at most one SPIFFE id, got {len(spiffe)}")
+
+
+def checked_common_name(text: str, *, longest: int = LONGEST_COMMON_NAME) -> str:
+    """A common name of 1 to 64 octets of UTF-8, printable, no white space around it; raises IssuanceError."""
+    if not isinstance(text, str):
+        raise IssuanceError(f"common_name: expected a str, got {type(text).__name__}")
+    if not text.isprintable() or text != text.strip():
+        raise IssuanceError(f"common_name: expected printable text without white space around it, got {text[:80]!r}")
+    if not 0 < len(text.encode()) <= longest:
+        raise IssuanceError(f"common_name: expected 1 to {longest} octets, got {len(text.encode())}")
+    return text
+
+
+def _several(san_type: SanType, values: Iterable[str]) -> Iterable[str]:
+    if isinstance(values, str | bytes):
+        raise IssuanceError(f"{san_type}: expected several names, got the one text {values!r}")
+    return values
+
+
+def _san(san_type: SanType, value: str) -> SubjectAlternativeName:
+    if not isinstance(value, str):
+        raise IssuanceError(f"{san_type}: expected a str, got {type(value).__name__}")
+    try:
+        return SubjectAlternativeName.of(san_type, value)
+    except InvalidName as error:
+        raise IssuanceError(f"{san_type}: {error}") from None
+
+
+def _check_san(profile: Profile, san: SubjectAlternativeName) -> None:
+    if san.type not in profile.san_types:
+        allowed = ", ".join(sorted(profile.san_types)) or "none"
+        raise IssuanceError(
+            f"{san.type}: expected SAN types {allowed} for the profile {profile.name!r}, got {san.type}"
+        )
+    if profile.dns_labels is DNSLabels.WITHOUT_UNDERSCORE and san.type is SanType.DNS and "_" in san.value:
+        raise IssuanceError(f"{san.type}: expected a hostname without an underscore, got {san.value!r}")
+    rules = [rule for rule in profile.san_rules if rule.type is san.type]
+    if rules and not any(rule.allows(san) for rule in rules):
+        inside = ", ".join(rule.base for rule in rules)
+        raise IssuanceError(
+            f"{san.type}: expected one inside of {inside} for the profile {profile.name!r}, got {san.value!r}"
+        )
