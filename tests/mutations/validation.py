@@ -319,7 +319,7 @@ MUTATIONS = [
         "scope.py", "if not _speaks_for_kind(listed.scope, certificate):", "if False:", _LISTS, "a list speaks for a kind",
     ),
     _mutation("scope.py", "elif listed.name != own:", "elif False:", f"{_LISTS} {_ROWS}", "a list is of the issuer"),
-    _mutation("ocsp.py", "if verifies(signer.key, algorithm, signature, tbs):", "if True:", _OCSP, "responses are signed"),
+    _mutation("ocsp.py", "if verifies(signer.key, response.algorithm, response.signature, response.tbs):", "if True:", _OCSP, "responses are signed"),
     _mutation(
         "ocsp.py", "return bool(single.issuer_name_hash == name and single.issuer_key_hash == key)",
         "return bool(single.issuer_name_hash == name)", _OCSP, "a CertID matches whole",

@@ -56,6 +56,7 @@ ANY_CERTIFICATE = {
     "pathLenConstraint without cA": lambda f: f.instead(BASIC, seq(integer(1))),
     "negative pathLenConstraint": lambda f: f.instead(BASIC, seq(boolean(True), integer(-1))),
     "broken authority information": lambda f: f.instead("1.3.6.1.5.5.7.1.1", b"broken"),
+    "an extension without a value": lambda f: f.without(SAN).plus(seq(oid(SAN))),
     "empty subject without a SAN": lambda f: f.but(subject=seq()).without(SAN),
 }  # fmt: skip
 
@@ -64,6 +65,13 @@ ANY_CERTIFICATE = {
 @pytest.mark.parametrize("what", ANY_CERTIFICATE)
 def test_a_leaf_that_is_malformed_is_refused_in_every_profile(what: str, profile: object) -> None:
     assert judged(leaf=ANY_CERTIFICATE[what], profile=profile) == "malformed"
+
+
+@pytest.mark.parametrize("what", sorted(set(ANY_CERTIFICATE) - {"NUL in a dNSName", "not ASCII in a dNSName"}))
+def test_a_malformed_leaf_under_name_constraints_is_refused(what: str) -> None:
+    """Its names are looked for in what is left of it; a name that cannot be compared is more telling still."""
+    permitted = seq(encode(0xA0, seq(encode(0x82, b"example"))))
+    assert judged(leaf=ANY_CERTIFICATE[what], intermediate=lambda f: f.instead(CONSTRAINTS, permitted)) == "malformed"
 
 
 @pytest.mark.parametrize("what", sorted(set(ANY_CERTIFICATE) - {"empty subject without a SAN"}))

@@ -166,6 +166,15 @@ def test_an_answer_that_cannot_be_read_says_nothing_and_spoils_no_other() -> Non
         assert asked(seq(encode(10, b"\0"), encode(0xA0, seq(kind, encode(4, signed))))) == expected
 
 
+def test_a_response_whose_signature_is_no_bit_string_is_as_if_it_were_not_there() -> None:
+    _, basic = elements(content(FINE))
+    kind, octets = elements(content(content(basic)))
+    tbs, algorithm, *_ = elements(content(content(octets)))
+    for signature in (encode(3, b"\1\0"), encode(3), encode(4, b"\0\0"), b""):
+        signed = seq(tbs, algorithm, signature)
+        assert asked(seq(encode(10, b"\0"), encode(0xA0, seq(kind, encode(4, signed))))) == "revocation_unknown"
+
+
 def test_a_stale_response_counts_where_that_is_said() -> None:
     past = {"start": NOW - 2 * HOUR, "end": NOW - HOUR}
     assert asked(response(**past), revocation_stale="insecure_allow") == ACCEPTED

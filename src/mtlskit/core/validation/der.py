@@ -105,6 +105,16 @@ def children(data: bytes, start: int, stop: int) -> Iterator[tuple[int, int, int
         at = outer
 
 
+def last(data: bytes, start: int, stop: int) -> tuple[int, int]:
+    """The start and the stop of the content of the last element between `start` and `stop`."""
+    found = None
+    for _, _, inner, outer in children(data, start, stop):
+        found = inner, outer
+    if found is None:
+        raise DERError("expected an element, got none")
+    return found
+
+
 def integer(data: bytes, start: int, stop: int) -> int:
     """The INTEGER whose content is there; X.690, 8.3.2: at least one octet and no needless one."""
     if start == stop:

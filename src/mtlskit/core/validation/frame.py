@@ -108,6 +108,6 @@ def raw_extension(frame: Frame, oid: bytes) -> bytes | None:
     for _, _, first, last in der.children(data, start, stop):
         kind, after = der.expect(der.OBJECT_IDENTIFIER, data, first, last)
         if data[kind:after] == oid:
-            *_, (_, _, inner, outer) = der.children(data, after, last)
+            inner, outer = der.last(data, after, last)
             return data[inner:outer]
     return None

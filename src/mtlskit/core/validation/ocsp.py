@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from cryptography import x509
 from cryptography.x509 import ocsp
@@ -60,10 +60,10 @@ def said_by(
     response = _read(evidence)
     if response is None:
         return None
-    for single in _usable_singles(evidence.response, response):
+    for single in response.singles:
         said = _said_of(single, certificate, issuer, question.moment, currency)
         # Signatures last, and only of what would say something.
-        if said is not None and _is_authentic(evidence.response, response, issuer, question, search):
+        if said is not None and _is_authentic(response, issuer, question, search):
             return said
     return None
 
@@ -79,8 +79,7 @@ def _said_of(
 
 
 # RFC 6960, 4.4: none of the extensions of a single response changes what it says here; a critical one might.
-def _usable_singles(data: bytes, response: ocsp.OCSPResponse) -> list[Any]:
-    tbs, _, _ = _signed_parts(data)
+def _usable_singles(tbs: bytes, response: ocsp.OCSPResponse) -> list[Any]:
     fields = der.children(tbs, *der.whole(der.SEQUENCE, tbs))
     start, stop = next((inner, outer) for _, tag, inner, outer in fields if tag == der.SEQUENCE)
     elements = [(inner, outer) for _, _, inner, outer in der.children(tbs, start, stop)]
@@ -100,17 +99,30 @@ def _has_critical_extension(data: bytes, start: int, stop: int) -> bool:
     return False
 
 
-def _read(evidence: OCSPEvidence) -> ocsp.OCSPResponse | None:
+class _Response(NamedTuple):
+    """A response taken apart: its usable answers, what is signed, how, and the certificates beside it."""
+
+    singles: list[Any]
+    tbs: bytes
+    algorithm: bytes
+    signature: bytes
+    certificates: list[x509.Certificate]
+
+
+# Whatever cannot be read makes it as if it were not there.
+def _read(evidence: OCSPEvidence) -> _Response | None:
     if len(evidence.response) > _LARGEST:
         return None
     try:
         response = ocsp.load_der_ocsp_response(evidence.response)
-        usable = response.response_status is ocsp.OCSPResponseStatus.SUCCESSFUL and _extensions_allow(
-            response.extensions, evidence.nonce
-        )
-    except Exception:  # noqa: BLE001 - whatever the foreign parser raises: it is no response
+        if response.response_status is not ocsp.OCSPResponseStatus.SUCCESSFUL:
+            return None
+        if not _extensions_allow(response.extensions, evidence.nonce):
+            return None
+        signed = _signed_parts(evidence.response)
+        return _Response(_usable_singles(signed[0], response), *signed, response.certificates[:_MOST])
+    except Exception:  # noqa: BLE001 - whatever the foreign parser raises, or ours: it is no response
         return None
-    return response if usable else None
 
 
 # RFC 9654, 2.1: a nonce that was sent must come back.
@@ -124,21 +136,18 @@ def _extensions_allow(extensions: x509.Extensions, nonce: bytes | None) -> bool:
 
 
 # RFC 6960, 4.2.2.2: the issuer's key, or that of a certificate which it issued directly for this.
-def _is_authentic(
-    data: bytes, response: ocsp.OCSPResponse, issuer: ParsedCertificate, question: Question, search: Search
-) -> bool:
-    tbs, algorithm, signature = _signed_parts(data)
+def _is_authentic(response: _Response, issuer: ParsedCertificate, question: Question, search: Search) -> bool:
     for signer in (issuer, *_delegates(response, issuer, question, search)):
         search.budget.check_signature()
-        if verifies(signer.key, algorithm, signature, tbs):
+        if verifies(signer.key, response.algorithm, response.signature, response.tbs):
             return True
     return False
 
 
 def _delegates(
-    response: ocsp.OCSPResponse, issuer: ParsedCertificate, question: Question, search: Search
+    response: _Response, issuer: ParsedCertificate, question: Question, search: Search
 ) -> Iterator[ParsedCertificate]:
-    for certificate in response.certificates[:_MOST]:
+    for certificate in response.certificates:
         try:
             parsed = ParsedCertificate(to_der(certificate))
             delegated = (
@@ -155,9 +164,9 @@ def _delegates(
 # RFC 6960, 4.2.1: OCSPResponse, ResponseBytes, BasicOCSPResponse.
 def _signed_parts(data: bytes) -> tuple[bytes, bytes, bytes]:
     start, stop = der.whole(der.SEQUENCE, data)
-    *_, (_, _, start, stop) = der.children(data, start, stop)
+    start, stop = der.last(data, start, stop)
     start, stop = der.expect(der.SEQUENCE, data, start, stop)
-    *_, (_, _, start, stop) = der.children(data, start, stop)
+    start, stop = der.last(data, start, stop)
     start, stop = der.expect(der.SEQUENCE, data, start, stop)
     _, tbs = der.expect(der.SEQUENCE, data, start, stop)
     _, algorithm = der.expect(der.SEQUENCE, data, tbs, stop)
