@@ -1,8 +1,9 @@
 """Question: what does a long revocation list cost to load, to keep, to ask, and what does an event loop notice of it?
 
 A list of a million entries, signed by P-256. Prints the time of `RevocationList(der)` beside `cryptography`'s parse of
-the same bytes with one pass over its entries, the memory that is kept, one look-up (present and absent), and the
-longest that a heartbeat of an event loop was late while the list was loaded in a thread, beside the same with an idle
+the same bytes with one pass over its entries, the memory that is kept, one look-up (present and absent: of a few
+serials, over and over, and of as many as there are entries, in random order: the memory counts then), and the longest
+that a heartbeat of an event loop was late while the list was loaded in a thread, beside the same with an idle
 thread and with one that only spins: nothing in plain Python is kinder to the loop than that.
 Run: `python benchmarks/bench_revocation.py [entries]`.
 """
@@ -10,6 +11,7 @@ Run: `python benchmarks/bench_revocation.py [entries]`.
 from __future__ import annotations
 
 import asyncio
+import random
 import secrets
 import sys
 import time
@@ -30,15 +32,18 @@ BEAT = 0.001  # seconds
 
 def main(count: int = ENTRIES) -> None:
     root = Authority.root()
-    serials = [secrets.randbits(127) | 1 << 126 for _ in range(count)]
+    serials = _serials(count)
     data = _signed(root, serials)
     print(f"{count:,} entries, {len(data) / 1e6:.1f} MB of DER")
     print(f"load                                  {_seconds(lambda: RevocationList(data)):8.2f} s")
     print(f"cryptography: parse, set of serials   {_seconds(lambda: _by_cryptography(data)):8.2f} s")
     print(f"kept beside the DER                   {_kept(data) / 1e6:8.1f} MB")
     listed = RevocationList(data)
-    print(f"look-up, present                      {_lookup(listed, serials[:10_000]):8.2f} us")
-    print(f"look-up, absent                       {_lookup(listed, list(range(10_000))):8.2f} us")
+    others = _serials(count)
+    random.shuffle(others)
+    for name, asked in (("present", random.sample(serials, count)), ("absent", others)):
+        print(f"look-up, {name:8s}                     {_lookup(listed, asked[:10_000]):8.2f} us")
+        print(f"look-up, {name:8s} random order        {_lookup(listed, asked):8.2f} us")
     start = time.perf_counter()
     assert listed.is_signed_by(b"", root.key.public_key())
     print(f"signature, at the first verdict       {(time.perf_counter() - start) * 1e3:8.2f} ms")
@@ -47,6 +52,10 @@ def main(count: int = ENTRIES) -> None:
     ):  # fmt: skip
         stalls = ", ".join(f"{asyncio.run(_stall(work)) * 1e3:.1f}" for _ in range(5))
         print(f"longest stalls of a loop, {name:12s} {stalls} ms")
+
+
+def _serials(count: int) -> list[int]:
+    return [secrets.randbits(127) | 1 << 126 for _ in range(count)]
 
 
 def _signed(root: Authority, serials: list[int]) -> bytes:

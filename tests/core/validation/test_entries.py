@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
+from unittest import mock
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtlskit.core.validation import der
+from mtlskit.core.validation import der, entries
 from mtlskit.core.validation.entries import Entries
 from mtlskit.core.validation.names import comparable_name
 from support.der import encode, seq
@@ -33,6 +35,14 @@ def reason(number: int) -> bytes:
     return seq(encode(6, b"\x55\x1d\x15"), encode(4, encode(0x0A, bytes((number,)))))
 
 
+def date() -> bytes:
+    return seq(encode(6, b"\x55\x1d\x18"), encode(4, GENERALIZED))
+
+
+def other(critical: bool, value: bytes = b"\5\0") -> bytes:
+    return seq(encode(6, b"\x2a\x03"), *([encode(1, b"\xff")] if critical else []), encode(4, value))
+
+
 def issued_by(name: bytes) -> bytes:
     return seq(encode(6, b"\x55\x1d\x1d"), encode(1, b"\xff"), encode(4, seq(encode(0xA4, name))))
 
@@ -41,8 +51,8 @@ def entry(serial: int, *extensions: bytes, time: bytes = UTC_TIME) -> bytes:
     return seq(integer(serial), time, *([seq(*extensions)] if extensions else []))
 
 
-def index(*entries: bytes, before: bytes = b"\x30\x00", after: bytes = b"\x05\x00") -> Entries:
-    body = b"".join(entries)
+def index(*made: bytes, before: bytes = b"\x30\x00", after: bytes = b"\x05\x00") -> Entries:
+    body = b"".join(made)
     return Entries(before + body + after, len(before), len(before) + len(body), OWN_NAME)
 
 
@@ -83,6 +93,49 @@ def test_one_serial_a_hundred_thousand_times_costs_no_more_than_others() -> None
     assert (found.count, found.reason_for(OWN_NAME, 7)) == (1, "key_compromise")
 
 
+@pytest.mark.parametrize("size", [2, 100, 300])
+def test_extensions_of_any_length_are_read(size: int) -> None:
+    found = index(GOOD, entry(7, reason(1), other(False, b"x" * size)), entry(8, reason(4)))
+    assert [found.reason_for(OWN_NAME, serial) for serial in (0x1234, 7, 8, 9)] == [
+        "unspecified", "key_compromise", "superseded", None,
+    ]  # fmt: skip
+    assert not found.has_unknown_critical
+    for made in ((entry(7, other(True, b"x" * size)), GOOD), (GOOD, entry(7, reason(1), other(True, b"x" * size)))):
+        assert index(*made).has_unknown_critical
+
+
+def test_what_follows_the_list_is_not_read() -> None:
+    assert index(after=GOOD).count == 0
+    found = index(entry(7), after=GOOD)
+    assert (found.count, found.reason_for(OWN_NAME, 0x1234)) == (1, None)
+
+
+def test_the_same_serial_of_another_issuer_is_not_found_though_the_slots_meet() -> None:
+    """Of so few slots, many of these two hundred pairs want the same."""
+    for serial in range(200):
+        found = index(entry(serial, reason(1), issued_by(OTHER)))
+        assert found.reason_for(OWN_NAME, serial) is None
+        assert found.reason_for(OTHER_NAME, serial) == "key_compromise"
+
+
+def test_one_serial_under_many_issuers_costs_no_more_than_others() -> None:
+    looked_at = 0
+
+    def issuer_at(self: Entries, at: int) -> int:
+        nonlocal looked_at
+        looked_at += 1
+        return real(self, at)
+
+    real = Entries._issuer_at
+    many = [named(f"issuer {number}") for number in range(1000)]
+    with mock.patch.object(Entries, "_issuer_at", issuer_at):
+        found = index(*(entry(7, reason(1), issued_by(each)) for each in many))
+    assert found.count == len(many)
+    assert looked_at < len(many)
+    assert found.reason_for(comparable_name(many[500]), 7) == "key_compromise"
+    assert found.reason_for(OWN_NAME, 7) is None
+
+
 def test_a_serial_that_no_certificate_can_have_is_an_error() -> None:
     with pytest.raises(ValueError, match="expected a serial number"):
         index(entry(1)).reason_for(OWN_NAME, 1 << 1024)
@@ -107,6 +160,79 @@ BROKEN = {
 
 @pytest.mark.parametrize("broken", BROKEN.values(), ids=BROKEN)
 def test_what_is_no_entry_is_an_error(broken: bytes) -> None:
-    for entries in ((broken,), (GOOD, broken)):
+    for made in ((broken,), (GOOD, broken), (broken, GOOD)):
         with pytest.raises((der.DERError, IndexError)):
-            index(*entries)
+            index(*made)
+
+
+# --- many at a time, and one by one -----------------------------------------------------------------------------
+
+NOTHING = re.compile(b"()(?!).|.+", re.DOTALL)
+SIZES = (0, 1, 0x7F, 0x80, *(1 << bits for bits in (8, 15, 63, 64, 119, 120, 127, 128, 151, 159)), 2**160 - 1, 2**168)
+USUAL = ((), (reason(4),), (date(),), (reason(4), date()), (date(), reason(4)))
+RARE = (
+    (other(False),),
+    (other(True),),
+    (reason(1), other(False, b"x" * 100)),
+    (reason(1), other(False, b"x" * 300)),
+    (reason(1), issued_by(OTHER)),
+    (issued_by(named("x" * 120)),),
+    (reason(5), date(), other(False)),
+)
+
+
+def told(*made: bytes) -> Any:
+    """Everything that an index of these entries says; the error, if they are none."""
+    try:
+        found = index(*made)
+    except (der.DERError, IndexError):
+        return "an error"
+    reasons = [found.reason_for(name, serial + more) for name in NAMES for serial in SIZES for more in (0, 1, -1)]
+    return found.count, found.has_unknown_critical, reasons
+
+
+NAMES = (OWN_NAME, OTHER_NAME, comparable_name(named("x" * 120)))
+ROWS = st.tuples(
+    st.sampled_from(SIZES),
+    st.integers(-1, 1),
+    st.sampled_from(USUAL + RARE),
+    st.sampled_from([UTC_TIME] * 4 + [GENERALIZED]),
+)
+
+
+@given(
+    st.lists(ROWS.map(lambda row: entry(row[0] + row[1], *row[2], time=row[3])), max_size=12),
+    st.lists(st.tuples(st.integers(0, 400), st.sampled_from([0, 1, 2, 0x17, 0x30, 0x7F, 0x80, 0xFF])), max_size=2),
+    st.sampled_from([1, 50, 100, 1 << 16]),
+)
+def test_many_at_a_time_are_read_as_one_by_one(made: list[bytes], damage: list[Any], batch: int) -> None:
+    octets = bytearray(b"".join(made))
+    for at, octet in damage:
+        if at < len(octets):
+            octets[at] = octet
+    with mock.patch.object(entries, "_BATCH", batch):
+        many = told(bytes(octets))
+    with mock.patch.object(entries, "_usual_entries", return_value=NOTHING):
+        assert many == told(bytes(octets))
+
+
+def test_every_octet_of_a_usual_entry_can_spoil_it() -> None:
+    for extensions in USUAL:
+        good = entry(1 << 126, *extensions)
+        for at in range(len(good)):
+            for octet in {good[at] ^ 1, good[at] + 1 & 0xFF, 0, 0x30, 0x80, 0xFF}:
+                changed = good[:at] + bytes((octet,)) + good[at + 1 :]
+                many = told(changed, GOOD)
+                with mock.patch.object(entries, "_usual_entries", return_value=NOTHING):
+                    assert many == told(changed, GOOD)
+
+
+@pytest.mark.parametrize("extensions", USUAL)
+def test_usual_entries_are_not_read_one_by_one(extensions: Any) -> None:
+    """The bench would be slow, and nothing else would tell."""
+    with mock.patch.object(Entries, "_read_one", side_effect=AssertionError("read by itself")):
+        for octets in range(1, 22):
+            for serial in (1 << 8 * octets - 2, (1 << 8 * octets - 1) - 1, 1 << 8 * octets - 1):
+                if serial < 1 << 160:
+                    expected = "superseded" if reason(4) in extensions else "unspecified"
+                    assert index(entry(serial, *extensions)).reason_for(OWN_NAME, serial) == expected
