@@ -340,4 +340,19 @@ MUTATIONS = [
     _mutation(
         "ocsp.py", "and search.is_signed_by(parsed, issuer)", "", f"{_OCSP} -k delegate", "the issuer made the delegate",
     ),
+    _mutation(
+        "entries.py", "        if data[at + 1] >= _LONG_FORM:\n            self._direct = None\n", "", f"{_TESTS}/test_entries.py",
+        "an entry with a long header is looked up with care",
+    ),
+    _mutation(
+        "entries.py", "            self._direct = None\n            self._starts.append(at)\n", "            self._starts.append(at)\n",
+        f"{_TESTS}/test_entries.py {_LISTS}", "entries of another issuer are looked up with care",
+    ),
+    _mutation(
+        "entries.py", "[\\x01-\\xfe].|\\0[\\x80-\\xff])", "[\\x00-\\xfe].|\\0[\\x80-\\xff])", f"{_TESTS}/test_entries.py",
+        "a serial in another form than its shortest is read with care",
+    ),
+    _mutation(
+        "entries.py", " and data[at + 3] == octets:", ":", f"{_TESTS}/test_entries.py", "a serial that begins like another is not it",
+    ),
 ]  # fmt: skip

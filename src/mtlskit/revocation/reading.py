@@ -14,7 +14,6 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from mtlskit.core.validation import RevocationList
-from mtlskit.core.validation.names import ComparableName
 from mtlskit.errors import CertificateError
 from mtlskit.revocation.schedule import ListLimits
 
@@ -28,29 +27,19 @@ _NO_TIME = timedelta(0)
 class LoadedList(RevocationList):
     """A list from a source. `tolerance` lengthens its time at both ends; `stated` is the time that it states."""
 
-    __slots__ = ("_was_consulted", "stated")
+    __slots__ = ("stated",)
 
     def __init__(self, data: bytes, tolerance: timedelta = _NO_TIME) -> None:
         super().__init__(data)
-        self._was_consulted = False
         self.stated = (self.this_update, self.next_update)
         if tolerance:
             self.this_update = _moved(self.this_update, -tolerance)
             self.next_update = None if self.next_update is None else _moved(self.next_update, tolerance)
 
-    def reason_for(self, issuer: ComparableName, serial: int) -> str | None:
-        """As `RevocationList.reason_for`, which `verify_path` calls only of a list that counts."""
-        self._was_consulted = True
-        return super().reason_for(issuer, serial)
-
     @property
     def is_confirmed(self) -> bool:
-        """Whether somebody was judged by it: then the signature verified under a key that is certified.
-
-        That it verified under some key is not enough: a peer can present a certificate of the issuer's name for a
-        key of its own, and is found out only after the list's signature was looked at.
-        """
-        return self._was_consulted and any(list(self._verified.values()))
+        """Whether a verdict has found the signature right, under a key that is certified as the issuer's."""
+        return any(list(self._verified.values()))
 
     @property
     def is_disowned(self) -> bool:
