@@ -7,15 +7,16 @@ import signal
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from mtlskit.authority import CertificateAuthority
-from mtlskit.core.certificates import to_der, to_pem
+from mtlskit.core.certificates import public_key_id, to_der, to_pem
 from mtlskit.core.evidence import PeerEvidence
 from mtlskit.core.policy import AccessPolicy
 from mtlskit.core.rules import common_name
@@ -25,9 +26,10 @@ from mtlskit.errors import CertificateError, ConfigurationError, Conflict, Inval
 from mtlskit.gate import Gate
 from mtlskit.gate.connection import Connection
 from mtlskit.stores import open_store
-from mtlskit.testing.certificates import SERVER_AUTH
+from mtlskit.testing.certificates import SERVER_AUTH, Authority
 from support.world import ACME, BACKENDS, UMBRELLA, certificates
 
+NOW = datetime.now(UTC)
 MADE = certificates()
 ANCHOR = MADE.acme.certificate
 USUAL: dict[str, Any] = {"trust": [ANCHOR], "server": MADE.servers[ACME]}
@@ -105,6 +107,9 @@ def test_all_hostnames_are_listed(gate: Gate) -> None:
 
 
 LEAF = MADE.clients["acme"]
+OLD = Authority.root("Old", not_before=NOW - timedelta(days=2), not_after=NOW - timedelta(days=1))
+LATER = Authority.root("Later", not_before=NOW + timedelta(days=1), not_after=NOW + timedelta(days=2))
+WEAK = Authority.root("Weak", key=rsa.generate_private_key(public_exponent=65537, key_size=1024))
 BAD: dict[str, tuple[dict[str, Any], type[MTLSError], str]] = {
     "a server certificate without its key": (
         {"server": MADE.servers[ACME].certificate}, ConfigurationError, "with its key .* got Certificate"),
@@ -121,6 +126,10 @@ BAD: dict[str, tuple[dict[str, Any], type[MTLSError], str]] = {
     "no anchors": ({"trust": []}, ConfigurationError, "trust anchors for 'pay.acme.example'"),
     "anchors for nobody": ({"client_auth": "none"}, ConfigurationError, "neither trust anchors nor policies"),
     "a leaf as intermediate": ({"intermediates": [LEAF.certificate]}, ConfigurationError, "an intermediate, got"),
+    "an expired anchor": ({"trust": [OLD.certificate]}, ConfigurationError, "has not ended, got one until 2"),
+    "an anchor with a weak key": ({"trust": [WEAK.certificate]}, ConfigurationError, "an RSA modulus of 2048 to 8192 bits, got 1024"),
+    "an expired intermediate": ({"intermediates": [OLD.certificate]}, ConfigurationError, "an intermediate that can be in a path"),
+    "an unknown sharing": ({"shared_anchors": "perhaps"}, ConfigurationError, "shared_anchors to be one of"),
     "an unknown client_auth": ({"client_auth": "maybe"}, ConfigurationError, r"client_auth to be one of .* got 'maybe'"),
     "an unknown enforcement": ({"enforce": "never"}, ConfigurationError, "enforce to be one of"),
     "an unknown version": ({"minimum_version": "1.1"}, ConfigurationError, "minimum_version to be one of"),
@@ -164,6 +173,46 @@ def test_what_is_there_or_is_not_is_said(gate: Gate) -> None:
         gate.hostnames.add(ACME.upper(), **USUAL)
     with pytest.raises(ConfigurationError, match="settings of a hostname, got .'polices'"):
         gate.hostnames.replace(ACME, **USUAL, polices=[])
+
+
+def test_an_anchor_of_a_time_to_come_may_be_trusted_beforehand(gate: Gate) -> None:
+    gate.hostnames.add(ACME, **{**USUAL, "trust": [ANCHOR, LATER.certificate]})
+    assert len(gate.hostnames.get(ACME).trust.anchors) == 2
+
+
+def test_another_customers_authority_is_flagged_or_refused_by_its_key(gate: Gate) -> None:
+    """By its key, not by its name: the same key under another name lets in the same clients."""
+    gate.hostnames.add(ACME, **USUAL)
+    renamed = Authority.root("Another name", key=MADE.acme.key)
+    settings: dict[str, Any] = {"trust": [renamed.certificate], "server": MADE.servers[UMBRELLA]}
+    with pytest.raises(Conflict, match=f"alone, got a key of '{ACME}'"):
+        gate.hostnames.add(UMBRELLA, **settings, shared_anchors="refuse")
+    assert [str(each.pattern) for each in gate.hostnames] == [ACME]
+    gate.hostnames.add(UMBRELLA, **settings)
+    assert last_audit(gate)["shares_anchor_with"] == ACME
+    gate.hostnames.replace(ACME, **USUAL)
+    assert last_audit(gate)["shares_anchor_with"] == UMBRELLA
+    with pytest.raises(Conflict):
+        gate.hostnames.replace(ACME, **USUAL, shared_anchors="refuse")
+    gate.hostnames.remove(UMBRELLA)
+    gate.hostnames.replace(ACME, **USUAL, shared_anchors="refuse")
+    assert "shares_anchor_with" not in last_audit(gate)
+
+
+def last_audit(gate: Gate) -> Mapping[str, str]:
+    with gate.store.snapshot() as snapshot:
+        *_, row = snapshot.scan_audit()
+    return row.details
+
+
+def test_a_record_without_the_index_by_key_can_be_replaced_and_removed(gate: Gate) -> None:
+    """As an older version wrote it."""
+    gate.hostnames.add(ACME, **USUAL)
+    with gate.store.transaction() as transaction:
+        transaction.delete("hostname-anchor-key", public_key_id(ANCHOR).hex(), ACME)
+    gate.hostnames.replace(ACME, **USUAL)
+    gate.hostnames.remove(ACME)
+    assert list(gate.hostnames) == []
 
 
 def test_a_pinned_leaf_may_be_an_anchor_if_it_says_so(gate: Gate) -> None:

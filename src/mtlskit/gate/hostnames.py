@@ -1,13 +1,12 @@
 """The custom hostnames of a gate, in its store: add, replace, remove, get. Owns how a record is written down.
 
-Beside each record stands an index row per trust anchor, by the anchor's subject, so that a rejected client can be
-recognised as the neighbour's. The topic of every change is `hostname:<pattern>`.
+Beside each record stands the index of its trust anchors (`anchor_index.py`). The topic of every change is
+`hostname:<pattern>`.
 """
 
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import Enum, auto
@@ -22,15 +21,16 @@ from mtlskit.core.evidence import Resumption, TLSVersion
 from mtlskit.core.names import HostnamePattern
 from mtlskit.core.policy import AccessPolicy, read_policies
 from mtlskit.core.validation import Pinning, RevocationFallback, RevocationMode, Revocations, TrustAnchor, TrustStore
-from mtlskit.errors import ConfigurationError, NotFound, StoreError
+from mtlskit.errors import ConfigurationError, Conflict, NotFound, StoreError
+from mtlskit.gate import anchor_index
 from mtlskit.gate import settings as read
+from mtlskit.gate.anchor_index import SharedAnchors
 from mtlskit.gate.settings import Anchor
 from mtlskit.ports import Record, Snapshot, Store, Transaction
 from mtlskit.revocation.sources import Given
 
 TOPIC = "hostname:"
-_KIND = "hostname"
-_ANCHOR_KIND = "hostname-anchor"
+KIND = "hostname"
 _PARTITION = ""
 
 
@@ -64,29 +64,35 @@ class Hostnames:
         revocation_stale: RevocationFallback | str = RevocationFallback.DENY,
         lists: Sequence[Given] = (),
         metadata: Mapping[str, str] | None = None,
+        shared_anchors: SharedAnchors | str = SharedAnchors.FLAG,
     ) -> CustomHostname:
         """Adds a hostname (`pay.acme.example`) or one-label wildcard (`*.acme.example`).
 
         `trust` holds the CA certificates (parsed, or one in PEM or DER each) whose clients are let in, `server` the
         chain and key that are served. `lists` are the revocation lists to be asked: each in PEM or DER, or where it
-        is, an `https:`, `http:` or `file:` URL that is read again and again. Raises Conflict if the pattern is there
-        already, InvalidName, CertificateError or ConfigurationError for what cannot be used; then nothing is written.
+        is, an `https:`, `http:` or `file:` URL that is read again and again. A trust anchor whose key another hostname
+        trusts too lets the clients of the one in at the other: the audit row names such hostnames, or with
+        `shared_anchors="refuse"` it is a Conflict. Raises Conflict if the pattern is there already, InvalidName,
+        CertificateError or ConfigurationError for what cannot be used; then nothing is written.
         """
-        hostname = self._made(locals())
+        hostname, sharing = self._made(settings := locals()), read.shared_anchors(settings["shared_anchors"])
         with self._store.transaction() as transaction:
-            record = transaction.insert(_KIND, _PARTITION, str(hostname.pattern), self._written(hostname))
-            _index(transaction, hostname)
-            _noted(transaction, "hostname_added", hostname.pattern)
+            record = transaction.insert(KIND, _PARTITION, str(hostname.pattern), self._written(hostname))
+            others = _checked_sharing(transaction, hostname, sharing)
+            anchor_index.add(transaction, hostname)
+            _noted(transaction, "hostname_added", hostname.pattern, others)
         return self._read(record)
 
     def replace(self, pattern: str, **settings: Any) -> CustomHostname:
         """Replaces the whole record by new `settings` (those of `add`); raises NotFound if there is none."""
-        hostname = self._made({**_DEFAULTS, **_known(settings), "pattern": pattern})
+        wanted = {**_DEFAULTS, **_known(settings), "pattern": pattern}
+        hostname, sharing = self._made(wanted), read.shared_anchors(wanted["shared_anchors"])
         with self._store.transaction() as transaction:
-            _unindex(transaction, self._stored(transaction, str(hostname.pattern)))
-            record = transaction.replace(_KIND, _PARTITION, str(hostname.pattern), self._written(hostname))
-            _index(transaction, hostname)
-            _noted(transaction, "hostname_replaced", hostname.pattern)
+            anchor_index.remove(transaction, self._stored(transaction, str(hostname.pattern)))
+            record = transaction.replace(KIND, _PARTITION, str(hostname.pattern), self._written(hostname))
+            others = _checked_sharing(transaction, hostname, sharing)
+            anchor_index.add(transaction, hostname)
+            _noted(transaction, "hostname_replaced", hostname.pattern, others)
         return self._read(record)
 
     def remove(self, pattern: str) -> None:
@@ -94,8 +100,8 @@ class Hostnames:
         key = str(HostnamePattern.parse(pattern))
         with self._store.transaction() as transaction:
             found = self._stored(transaction, key)
-            _unindex(transaction, found)
-            transaction.delete(_KIND, _PARTITION, key)
+            anchor_index.remove(transaction, found)
+            transaction.delete(KIND, _PARTITION, key)
             _noted(transaction, "hostname_removed", found.pattern)
 
     def get(self, pattern: str) -> CustomHostname:
@@ -106,7 +112,7 @@ class Hostnames:
     def look_up(self, keys: Iterable[str]) -> Record | None:
         """The stored record of the first of these pattern texts that has one. `read` makes a hostname of it."""
         with self._store.snapshot() as snapshot:
-            found = (snapshot.get(_KIND, _PARTITION, key) for key in keys)
+            found = (snapshot.get(KIND, _PARTITION, key) for key in keys)
             return next((record for record in found if record is not None), None)
 
     def read(self, record: Record) -> CustomHostname:
@@ -116,8 +122,8 @@ class Hostnames:
     def trusting(self, issuer: x509.Name, *, limit: int) -> list[CustomHostname]:
         """Hostnames, at most `limit`, with an anchor of exactly this subject; without their server chains."""
         with self._store.snapshot() as snapshot:
-            rows = list(snapshot.scan(_ANCHOR_KIND, _name_key(issuer), limit=limit))
-            records = [snapshot.get(_KIND, _PARTITION, row.key) for row in rows]
+            keys = anchor_index.with_subject(snapshot, issuer, limit=limit)
+            records = [snapshot.get(KIND, _PARTITION, key) for key in keys]
         return [self._read(record, server=_Server.LEFT_OUT) for record in records if record is not None]
 
     def __iter__(self) -> Iterator[CustomHostname]:
@@ -125,14 +131,14 @@ class Hostnames:
         after = ""
         while True:
             with self._store.snapshot() as snapshot:
-                page = list(snapshot.scan(_KIND, _PARTITION, after=after, limit=256))
+                page = list(snapshot.scan(KIND, _PARTITION, after=after, limit=256))
             if not page:
                 return
             yield from map(self._read, page)
             after = page[-1].key
 
     def _stored(self, snapshot: Snapshot, key: str) -> CustomHostname:
-        record = snapshot.get(_KIND, _PARTITION, key)
+        record = snapshot.get(KIND, _PARTITION, key)
         if record is None:
             raise NotFound(f"expected a hostname that was added, got {key!r}")
         return self._read(record)
@@ -186,7 +192,7 @@ class Hostnames:
     def _written_server(self, hostname: CustomHostname) -> Any:
         if hostname.server is None:
             return None
-        sealed = self._store.seal(hostname.server.private_key_der(), context=_key_context(str(hostname.pattern)))
+        sealed = self._store.seal(hostname.server.private_key_der(), context=key_context(str(hostname.pattern)))
         return {"chain": [_text(to_der(item)) for item in hostname.server.certificates], "key": _text(sealed)}
 
     def _read(self, record: Record, server: _Server = _Server.READ) -> CustomHostname:
@@ -229,7 +235,7 @@ class Hostnames:
         # The key was looked at when it was added, and the seal says that it is the same: to look again would cost
         # a tenth of a second with RSA, whenever a stranger names a hostname that is not in memory (I12).
         private_key: Any = serialization.load_der_private_key(
-            self._store.unseal(base64.b64decode(server["key"]), context=_key_context(key)),
+            self._store.unseal(base64.b64decode(server["key"]), context=key_context(key)),
             None,
             unsafe_skip_rsa_key_validation=True,
         )
@@ -246,30 +252,22 @@ def _known(settings: Mapping[str, Any]) -> Mapping[str, Any]:
     return settings
 
 
-def _index(transaction: Transaction, hostname: CustomHostname) -> None:
-    for partition in _anchor_partitions(hostname):
-        transaction.insert(_ANCHOR_KIND, partition, str(hostname.pattern), b"")
+def _checked_sharing(transaction: Transaction, hostname: CustomHostname, wanted: SharedAnchors) -> tuple[str, ...]:
+    anchors = [anchor.certificate for anchor in hostname.trust.anchors]
+    others = anchor_index.sharing(transaction, str(hostname.pattern), anchors)
+    if others and wanted is SharedAnchors.REFUSE:
+        raise Conflict(f"expected trust anchors for {str(hostname.pattern)!r} alone, got a key of {others[0]!r}")
+    return others
 
 
-def _unindex(transaction: Transaction, hostname: CustomHostname) -> None:
-    for partition in _anchor_partitions(hostname):
-        transaction.delete(_ANCHOR_KIND, partition, str(hostname.pattern))
-
-
-def _anchor_partitions(hostname: CustomHostname) -> set[str]:
-    return {_name_key(anchor.certificate.subject) for anchor in hostname.trust.anchors}
-
-
-def _noted(transaction: Transaction, event: str, pattern: HostnamePattern) -> None:
-    transaction.append_audit(event, {"hostname": str(pattern)})
+def _noted(transaction: Transaction, event: str, pattern: HostnamePattern, sharing: Sequence[str] = ()) -> None:
+    shared = {"shares_anchor_with": ", ".join(sharing)} if sharing else {}
+    transaction.append_audit(event, {"hostname": str(pattern), **shared})
     transaction.touch(f"{TOPIC}{pattern}")
 
 
-def _name_key(name: x509.Name) -> str:
-    return hashlib.sha256(name.public_bytes()).hexdigest()
-
-
-def _key_context(pattern: str) -> str:
+def key_context(pattern: str) -> str:
+    """What the sealed server key of that pattern is bound to."""
     return f"hostname-key:{pattern}"
 
 

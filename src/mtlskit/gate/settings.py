@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from importlib import import_module
 from typing import Any, TypeAlias, TypeVar
 
 from cryptography import x509
 
-from mtlskit.core.certificates import SigningChain, read_certificate
+from mtlskit.core.certificates import SigningChain, read_certificate, to_der
 from mtlskit.core.custom_hostname import ClientAuth, Enforcement
 from mtlskit.core.evidence import Resumption, TLSVersion
 from mtlskit.core.policy import AccessPolicy
 from mtlskit.core.validation import RevocationFallback, RevocationMode, TrustAnchor
+from mtlskit.core.validation.algorithms import key_weakness
+from mtlskit.core.validation.certificate import ParsedCertificate
 from mtlskit.errors import ConfigurationError
+from mtlskit.gate.anchor_index import SharedAnchors
 from mtlskit.revocation import GivenList, ListSource, WebSource, source_of
 
 Anchor: TypeAlias = "x509.Certificate | TrustAnchor | bytes | str"
-_Enum = TypeVar("_Enum", ClientAuth, Enforcement, Resumption, TLSVersion, RevocationMode, RevocationFallback)
+_Enum = TypeVar(
+    "_Enum", ClientAuth, Enforcement, Resumption, TLSVersion, RevocationMode, RevocationFallback, SharedAnchors
+)
 
 _MOST_LISTS = 16
 _LONGEST_GIVEN = 256 * 1024  # octets of a record's lists: about 7,000 entries, which are read when it is first used
@@ -47,15 +53,39 @@ def anchor(given: Anchor) -> TrustAnchor:
 
 
 def issuer(given: x509.Certificate | bytes | str, what: str) -> x509.Certificate:
-    """A CA certificate; raises ConfigurationError or CertificateError."""
+    """A CA certificate that could be in a path now or later; raises ConfigurationError or CertificateError."""
     certificate = given if isinstance(given, x509.Certificate) else _one(given, what)
+    _check_authority(certificate, what)
+    fault = _fault(certificate)
+    if fault:
+        raise ConfigurationError(f"expected {what} that can be in a path, got {_subject(certificate)}: {fault}")
+    return certificate
+
+
+def _check_authority(certificate: x509.Certificate, what: str) -> None:
     try:
         constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
     except (x509.ExtensionNotFound, ValueError):
         raise ConfigurationError(f"expected {what}, got {_subject(certificate)} without basic constraints") from None
     if not constraints.ca:
         raise ConfigurationError(f"expected {what}, got the end-entity certificate {_subject(certificate)}")
-    return certificate
+
+
+# What no moment to come will mend. One that is not valid yet may be trusted beforehand.
+def _fault(certificate: x509.Certificate) -> str:
+    try:
+        parsed = ParsedCertificate(to_der(certificate))
+        told = parsed.fault.detail if parsed.fault is not None else key_weakness(parsed.frame.spki)
+    except ValueError as error:
+        return str(error)
+    if told is None and parsed.not_after < datetime.now(UTC):
+        return f"expected one that has not ended, got one until {parsed.not_after.isoformat()}"
+    return told or ""
+
+
+def shared_anchors(given: SharedAnchors | str) -> SharedAnchors:
+    """The member of that value; raises ConfigurationError."""
+    return member(SharedAnchors, given, "shared_anchors")
 
 
 def server_chain(given: Any) -> SigningChain | None:
