@@ -415,10 +415,10 @@ def test_each_pair_of_key_and_certificate_is_verified_once(monkeypatch: pytest.M
 
 def test_nobody_else_can_make_or_change_or_copy_a_proof() -> None:
     path = path_of(LEAF.presented(), TRUST)
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match="expected verify_path to make a VerifiedPath"):
         VerifiedPath(
             certificates=path.certificates, anchor=path.anchor, links=path.links, not_after=path.not_after,
-            purpose=path.purpose, profile=path.profile, proof=object(),
+            purpose=path.purpose, profile=path.profile, statuses=(), proof=object(),
         )  # fmt: skip
     with pytest.raises((TypeError, ValueError)):
         replace(path, not_after=NOW + timedelta(days=999))
