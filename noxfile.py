@@ -73,7 +73,7 @@ SIDE_BY_SIDE = ("-n", "2", "--dist", "loadfile", "-p", "no:benchmark")
 @nox.session(python=[RUNNING, *OTHERS])
 def tests(session: nox.Session) -> None:
     """Everything with coverage on the Python that runs nox, then `bare`; what touches TLS and sockets on the others."""
-    session.install("-e", ".[demo]", *group("test"))
+    session.install("-e", ".[demo,postgres]", *group("test"))
     if session.python != RUNNING:
         session.run("python", "-m", "pytest", "-q", *SIDE_BY_SIDE, *(session.posargs or VERSION_DEPENDENT))
         session.run("mtlskit", "demo", "--json", silent=True)
@@ -104,7 +104,7 @@ def bare_tests() -> list[str]:
 @nox.session
 def lint(session: nox.Session) -> None:
     """ruff (rules and format) and mypy."""
-    session.install("-e", ".[demo]", *group("lint"))
+    session.install("-e", ".[demo,postgres]", *group("lint"))
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
     session.run("mypy")
@@ -121,14 +121,14 @@ def conformance(session: nox.Session) -> None:
 @nox.session
 def mutate(session: nox.Session) -> None:
     """Takes out each protection, in a copy of the tree, and sees its tests go red."""
-    session.install("-e", ".[demo]", *group("test"))
+    session.install("-e", ".[demo,postgres]", *group("test"))
     session.run("python", "-m", "mutations", *session.posargs, env={"PYTHONPATH": "tests"})
 
 
 @nox.session
 def slow(session: nox.Session) -> None:
     """The long batteries: thousands of random chains against the other engines, and long fuzzing."""
-    session.install("-e", ".[demo]", *group("test"))
+    session.install("-e", ".[demo,postgres]", *group("test"))
     batteries = session.posargs or ("tests",)
     session.run("python", "-m", "pytest", "-q", "-m", "slow", *batteries)
 
@@ -136,14 +136,14 @@ def slow(session: nox.Session) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
     """Every example of the README and the documentation."""
-    session.install("-e", ".[demo]", *group("test"))
+    session.install("-e", ".[demo,postgres]", *group("test"))
     session.run("python", "-m", "pytest", "-q", "tests/docs", *session.posargs)
 
 
 @nox.session
 def bench(session: nox.Session) -> None:
     """Every benchmark, or those named: `nox -s bench -- gate fetch`. Prints ratios of one run."""
-    session.install("-e", ".[demo]", *group("test"))
+    session.install("-e", ".[demo,postgres]", *group("test"))
     every = sorted(path.stem.removeprefix("bench_") for path in Path("benchmarks").glob("bench_*.py"))
     wanted = session.posargs or every
     for name in wanted:

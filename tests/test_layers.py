@@ -18,9 +18,16 @@ ROOT = Path(mtlskit.__file__).parent
 # The innermost first; a module belongs to the longest prefix that fits. A layer may import itself and those before it.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("mtlskit.errors", "mtlskit.core"),
-    ("mtlskit.ports", "mtlskit.locks"),
+    ("mtlskit.ports", "mtlskit.locks", "mtlskit.paging", "mtlskit.sealing", "mtlskit.endings"),
     ("mtlskit.stores", "mtlskit.backends"),
-    ("mtlskit.authority", "mtlskit.gate", "mtlskit.fetch", "mtlskit.revocation"),
+    (
+        "mtlskit.authority",
+        "mtlskit.gate",
+        "mtlskit.fetch",
+        "mtlskit.revocation",
+        "mtlskit.resealing",
+        "mtlskit.forecast",
+    ),
     ("mtlskit.gate.servers", "mtlskit.fetch.clients", "mtlskit.cli", "mtlskit.testing"),
 )
 # The package's own module gathers the public names, and `mtlskit.gate` names its rim for `mtlskit.gate.servers`.
@@ -33,6 +40,9 @@ ROOMS: Mapping[str, tuple[str, ...]] = {
     "rich": ("mtlskit.cli",),
     "uvicorn": ("mtlskit.gate.servers.uvicorn",),
     "pytest": ("mtlskit.testing",),
+    "psycopg": ("mtlskit.stores.postgres",),
+    "psycopg_pool": ("mtlskit.stores.postgres",),
+    "pkcs11": ("mtlskit.authority.pkcs11",),
     "OpenSSL": ("mtlskit.backends",),
 }
 HTTP_ENGINES = ROOMS["httpx2"]  # each is imported by a function of its package, when it is needed
@@ -159,12 +169,13 @@ def _packages_of(name: str) -> set[str]:
     return {".".join(parts[:end]) for end in range(1, len(parts))}
 
 
-BLOCKED = """
+OPTIONAL = ("httpx2", "httpcore2", "h11", "click", "rich", "uvicorn", "pytest", "psycopg", "psycopg_pool", "pkcs11")
+BLOCKED = f"""
 import sys
 class Block:
     def find_spec(self, name, path=None, target=None):
-        if name.partition('.')[0] in ('httpx2', 'httpcore2', 'h11', 'click', 'rich', 'uvicorn', 'pytest'):
-            raise ModuleNotFoundError(f'No module named {name!r}', name=name)
+        if name.partition('.')[0] in {OPTIONAL!r}:
+            raise ModuleNotFoundError('No module named ' + repr(name), name=name)
 sys.meta_path.insert(0, Block())
 """
 
@@ -207,7 +218,20 @@ for name in {sorted(MODULES)!r}:
     wanting = set(run(code).split())
     assert {"mtlskit.gate.servers.uvicorn", "mtlskit.fetch.engine", "mtlskit.cli.commands"} <= wanting
     rim = {name for name in set(MODULES) - GATHERING if layer_of(name) == len(LAYERS) - 1}
-    assert wanting <= rim | set(HTTP_ENGINES)
+    of_extras = ("mtlskit.stores.postgres", "mtlskit.authority.pkcs11")
+    assert wanting <= rim | set(HTTP_ENGINES) | {name for name in MODULES if name.startswith(of_extras)}
+
+
+def test_a_store_in_postgresql_says_which_extra_it_wants() -> None:
+    code = """
+import mtlskit
+try:
+    mtlskit.open_store("postgresql://user:secret@localhost/db")
+except mtlskit.ConfigurationError as error:
+    print(error)
+"""
+    assert "expected the extra 'postgres'" in run(code)
+    assert "secret" not in run(code)
 
 
 def test_the_rules_here_see_what_they_forbid() -> None:

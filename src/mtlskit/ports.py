@@ -13,10 +13,12 @@ they mean. All access is inside `transaction()`; a transaction is atomic, serial
 * `increment` gives 1, 2, 3, ... per name: a number of a committed transaction never comes again, whatever crashed.
 * `append_audit` adds a row to the append-only, hash-chained log, in the same transaction.
 * `touch(topic)` marks the transaction as a change of `topic`; when it has committed, the subscribers of this process
-  hear of it (at once, in the committing thread) and those of other processes when they `poll`. Who has not polled
-  for so long that topics are forgotten hears EVERYTHING: whatever was remembered is to be dropped.
+  hear of it (at once, in the committing thread) and those of other processes when they `poll`, or before, in a thread
+  of the store's. Who has not polled for so long that topics are forgotten hears EVERYTHING: whatever was remembered
+  is to be dropped.
 * `snapshot()` is for reading: it sees one committed state, takes no write lock and does not wait for one.
-* Kinds, partitions, keys, names and topics are text without NUL and without lone surrogates.
+* Kinds, partitions, keys, names, topics and events are text without NUL and without lone surrogates. A counter's
+  name has at most 2,000 bytes in UTF-8, and so have a new record's kind, partition and key together.
 * Everything may be called from any thread; after a fork each process opens its own connections.
 * Anything the medium raises becomes Unavailable.
 """

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import random
 import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 import pytest
 
 from mtlskit.errors import Conflict, NotFound, StoreError, Unavailable
-from mtlskit.ports import Store
+from mtlskit.ports import Store, Transaction
 from mtlskit.stores import KeyEncryption, open_store
 from mtlskit.stores.audit import verify_audit
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    url = "memory://" if request.param == "memory" else f"sqlite:///{tmp_path}/state.db"
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "postgres":
+        return str(request.getfixturevalue("postgres_url"))
+    return "memory://" if request.param == "memory" else f"sqlite:///{tmp_path}/state.db"
+
+
+@pytest.fixture
+def store(url: str) -> Iterator[Store]:
     opened = open_store(url, keys=KeyEncryption.generate())
     yield opened
     opened.close()
@@ -189,6 +199,141 @@ def test_text_that_some_store_could_not_keep_is_refused_by_all(store: Store, tex
             transaction.insert("kind", "partition", "", b"")
 
 
+def test_a_name_that_some_store_could_not_keep_is_refused_by_all(store: Store) -> None:
+    with store.transaction() as transaction:
+        assert transaction.insert("k", "p", "é" * 999, b"").version == 1
+        assert transaction.increment("é" * 1_000) == 1
+        for attempt in (
+            lambda: transaction.insert("k", "p", "é" * 1_000, b""),
+            lambda: transaction.insert("k", "é" * 1_000, "k", b""),
+            lambda: transaction.increment("é" * 1_001),
+        ):
+            with pytest.raises(StoreError, match="2000 bytes"):
+                attempt()
+
+
+@pytest.mark.parametrize("event", ["two\nlines", "a\0b", "\ud800"])
+def test_an_event_that_some_store_could_not_keep_is_refused_by_all(store: Store, event: str) -> None:
+    with store.transaction() as transaction, pytest.raises(StoreError, match="expected"):
+        transaction.append_audit(event, {})
+    assert verify_audit(store) is None
+
+
+def test_details_can_be_any_text(store: Store) -> None:
+    with store.transaction() as transaction:
+        transaction.append_audit("event", {"\0": "\ud800 \n"})
+    with store.snapshot() as snapshot:
+        assert [row.details for row in snapshot.scan_audit()] == [{"\0": "\ud800 \n"}]
+    assert verify_audit(store) is not None
+
+
+def test_of_several_that_find_an_empty_partition_one_fills_it(store: Store) -> None:
+    def work(thread: int, partition: str) -> None:
+        with store.transaction() as transaction:
+            if not list(transaction.scan("kind", partition)):
+                time.sleep(0.01)
+                transaction.insert("kind", partition, str(thread), b"")
+
+    with ThreadPoolExecutor(3) as threads:
+        for partition in "abcde":
+            list(threads.map(work, range(3), partition * 3))
+            with store.snapshot() as snapshot:
+                assert len(list(snapshot.scan("kind", partition))) == 1
+
+
+def test_a_partition_that_was_scanned_stays_as_it_is_until_the_end(store: Store) -> None:
+    put(store, "a")
+    with store.transaction() as transaction:
+        assert [record.key for record in transaction.scan("kind", "partition")] == ["a"]
+        thread = threading.Thread(target=put, args=(store, "b"))
+        thread.start()
+        time.sleep(0.1)
+        assert [record.key for record in transaction.scan("kind", "partition")] == ["a"]
+    thread.join()
+    assert value_of(store, "b") == b"value"
+
+
+def test_of_two_that_look_for_each_other_s_record_one_finds_it(store: Store) -> None:
+    def work(own: str, others: str) -> None:
+        # Where two transactions wait for each other, a store undoes one of them.
+        with suppress(Unavailable), store.transaction() as transaction:
+            if transaction.get("kind", "partition", others) is None:
+                time.sleep(0.01)
+                transaction.insert("kind", "partition", own, b"")
+
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(work, "ab", "ba"))
+    assert (value_of(store, "a") is None) != (value_of(store, "b") is None)
+
+
+def test_who_reads_before_writing_loses_nobody_s_change(store: Store) -> None:
+    put(store, "sum", b"0")
+
+    def work(_: int) -> None:
+        for _ in range(10):
+            with store.transaction() as transaction:
+                found = transaction.get("kind", "partition", "sum")
+                assert found is not None
+                changed = str(int(found.value) + 1).encode()
+                transaction.replace("kind", "partition", "sum", changed, version=found.version)
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(work, range(4)))
+    assert value_of(store, "sum") == b"40"
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_every_store_answers_as_the_model_does(store: Store, seed: int) -> None:
+    model = open_store("memory://", keys=KeyEncryption.generate())
+    for transactions in range(15):
+        steps = random.Random(seed * 100 + transactions)
+        assert some_transaction(store, steps) == some_transaction(model, random.Random(seed * 100 + transactions))
+    for partition in PARTITIONS:
+        with store.snapshot() as snapshot, model.snapshot() as expected:
+            assert list(snapshot.scan("kind", partition)) == list(expected.scan("kind", partition))
+    with store.snapshot() as snapshot, model.snapshot() as expected:
+        assert [row.details for row in snapshot.scan_audit()] == [row.details for row in expected.scan_audit()]
+
+
+PARTITIONS = ("", "p", "é")
+
+
+def some_transaction(store: Store, steps: random.Random) -> list[object]:
+    """What a transaction of random steps is told; every third one is undone."""
+    told: list[object] = []
+    with suppress(KeyError), store.transaction() as transaction:
+        for _ in range(steps.randrange(12)):
+            told.append(some_step(transaction, steps))
+        if steps.randrange(3) == 0:
+            raise KeyError
+    return told
+
+
+def some_step(transaction: Transaction, steps: random.Random) -> object:
+    place = ("kind", steps.choice(PARTITIONS), steps.choice("abAB😀\uffff"))
+    value, version = steps.randbytes(3), steps.choice([None, None, 1, 2])
+    try:
+        match steps.randrange(9):
+            case 0 | 1 | 2:
+                return transaction.insert(*place, value)
+            case 3:
+                return transaction.replace(*place, value, version=version)
+            case 4:
+                return transaction.delete(*place, version=version)
+            case 5:
+                return transaction.get(*place)
+            case 6:
+                after, limit = steps.choice(["", "A", "a"]), steps.choice([None, 0, 1, 2])
+                return list(transaction.scan(*place[:2], after=after, limit=limit))
+            case 7:
+                return transaction.increment(place[2])
+            case _:
+                transaction.append_audit("event", {"n": value.hex()})
+                return [(row.sequence, row.details) for row in transaction.scan_audit(after=1)]
+    except (Conflict, NotFound) as error:
+        return str(error)
+
+
 def test_counters_count_from_one_each_for_itself(store: Store) -> None:
     with store.transaction() as transaction:
         assert [transaction.increment("a"), transaction.increment("a"), transaction.increment("b")] == [1, 2, 1]
@@ -281,6 +426,22 @@ def test_a_secret_opens_only_where_it_was_sealed_for(store: Store) -> None:
         store.unseal(sealed[:-1] + bytes([sealed[-1] ^ 1]), context="here")
     with pytest.raises(StoreError, match="version"):
         store.unseal(b"", context="here")
+
+
+def test_a_store_that_has_adopted_a_key_opens_with_it_alone(url: str) -> None:
+    if url == "memory://":
+        pytest.skip("is gone with the object")
+    old, new = bytes(32), bytes(range(32))
+    open_store(url, keys=KeyEncryption(old)).close()
+    store = open_store(url, keys=KeyEncryption(new, previous=[old]))
+    sealed = store.seal(b"secret", context="c")
+    store.adopt_key()
+    store.close()
+    for key, opens in ((new, True), (old, False)):
+        store = open_store(url, keys=KeyEncryption(key))
+        with nullcontext() if opens else pytest.raises(StoreError, match="the id"):
+            assert store.unseal(sealed, context="c") == b"secret"
+        store.close()
 
 
 def test_a_closed_store_is_unavailable_and_closes_again(store: Store) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from mtlskit.errors import ConfigurationError
@@ -12,20 +13,21 @@ from mtlskit.stores.sqlite import SQLiteStore
 
 __all__ = ["KeyEncryption", "MemoryStore", "SQLiteStore", "open_store"]
 
-_FORMS = "'memory://', 'sqlite:///relative.db' or 'sqlite:////absolute.db'"
+_FORMS = "'memory://', 'sqlite:///relative.db', 'sqlite:////absolute.db' or 'postgresql://user@host/database'"
 
 
 def open_store(url: str, *, keys: KeyEncryption | None = None) -> Store:
     """The store that `url` names, made if it is not there yet.
 
     `memory://` lives and dies with the object. `sqlite:///state.db` is a file relative to the working directory
-    of this moment, `sqlite:////var/lib/state.db` an absolute one; the directory must exist.
+    of this moment, `sqlite:////var/lib/state.db` an absolute one; the directory must exist. `postgresql://...` is
+    a URL of libpq, and needs the extra `postgres`; the database and the schema must exist.
 
-    `keys` encrypts private keys at rest; without it, SQLite takes the environment's
-    `MTLSKIT_KEY_ENCRYPTION_KEY`, else the key file `<database>.key`, which is made together with the database.
+    `keys` encrypts private keys at rest; without it, the environment's `MTLSKIT_KEY_ENCRYPTION_KEY` is taken. Without
+    either, SQLite has the key file `<database>.key`, which is made together with the database.
 
-    Raises ConfigurationError for another URL, a missing directory or a file of somebody else, and Unavailable
-    for a database that is corrupt, locked or not writable.
+    Raises ConfigurationError for another URL, a missing extra, directory or right, a file or tables of somebody else,
+    and for PostgreSQL without a key; and Unavailable for a database that is corrupt, locked, not writable or away.
     """
     match url.partition("://") if isinstance(url, str) else (type(url).__name__, "", ""):
         case ("memory", "://", ""):
@@ -33,8 +35,14 @@ def open_store(url: str, *, keys: KeyEncryption | None = None) -> Store:
         case ("sqlite", "://", rest):
             return SQLiteStore(_sqlite_path(rest, url), keys=keys)
         case ("postgresql" | "postgres", "://", _):
-            raise ConfigurationError(f"expected a store URL {_FORMS}, got a PostgreSQL one, which is not available yet")
-    raise ConfigurationError(f"expected a store URL {_FORMS}, got {url!r}")
+            from mtlskit.stores.postgres import PostgresStore  # needs an extra
+
+            return PostgresStore(url, keys=keys)
+    raise ConfigurationError(f"expected a store URL {_FORMS}, got {_without_password(url)!r}")
+
+
+def _without_password(url: object) -> object:
+    return re.sub(r"//.*@", "//...@", url, flags=re.DOTALL) if isinstance(url, str) else url
 
 
 def _sqlite_path(rest: str, url: str) -> Path:

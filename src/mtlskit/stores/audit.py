@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 
 from mtlskit.errors import StoreError
 from mtlskit.ports import AuditRow, Store
+from mtlskit.stores.records import checked
 
 _GENESIS = bytes(32)
 _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
@@ -21,11 +22,9 @@ _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 
 def next_row(previous: tuple[int, bytes] | None, event: str, details: Mapping[str, str]) -> tuple[AuditRow, str]:
     """The row after the one with `previous`' sequence and hash, stamped now, and its details in canonical JSON."""
-    if "\n" in event:
-        raise StoreError(f"expected an event of one line, got {event!r}")
+    encoded = encoded_details(event, details)
     sequence, previous_hash = previous or (0, _GENESIS)
     recorded_at = datetime.now(UTC).isoformat(timespec="milliseconds")
-    encoded = _encode(dict(details))
     row = AuditRow(
         sequence=sequence + 1,
         recorded_at=recorded_at,
@@ -35,6 +34,28 @@ def next_row(previous: tuple[int, bytes] | None, event: str, details: Mapping[st
         hash=_hash(previous_hash, sequence + 1, recorded_at, event, encoded),
     )
     return row, encoded
+
+
+def encoded_details(event: str, details: Mapping[str, str]) -> str:
+    """The details of a row to come in canonical JSON; raises StoreError for an event that no row can hold."""
+    checked(event)
+    if "\n" in event:
+        raise StoreError(f"expected an event of one line, got {event!r}")
+    return _encode(dict(details))
+
+
+def stored_row(
+    sequence: int, recorded_at: str, event: str, details: str, previous_hash: bytes, row_hash: bytes
+) -> AuditRow:
+    """A row as it was kept, its details in JSON."""
+    return AuditRow(
+        sequence=sequence,
+        recorded_at=recorded_at,
+        event=event,
+        details=json.loads(details),
+        previous_hash=bytes(previous_hash),
+        hash=bytes(row_hash),
+    )
 
 
 def verify_audit(store: Store, *, head: AuditRow | None = None) -> AuditRow | None:

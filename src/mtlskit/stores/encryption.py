@@ -64,10 +64,11 @@ class KeyEncryption:
         text = os.environ.get(ENVIRONMENT_VARIABLE)
         return None if text is None else cls.from_base64(text, source=ENVIRONMENT_VARIABLE)
 
-    @property
-    def key_ids(self) -> frozenset[bytes]:
-        """The ids of all keys that can open something."""
-        return frozenset(self._ciphers)
+    def for_store(self, key_id: bytes) -> KeyEncryption:
+        """These keys, if one of them is that of a store with this key id; raises StoreError."""
+        if key_id not in self._ciphers:
+            raise wrong_key(expected=key_id, got=self.key_id)
+        return self
 
     def seal(self, plaintext: bytes, *, context: str) -> bytes:
         """The envelope of `plaintext`, bound to `context`."""

@@ -18,7 +18,7 @@ from mtlskit.errors import Unavailable
 from mtlskit.ports import AuditRow, Record, Snapshot, Transaction
 from mtlskit.stores.audit import next_row
 from mtlskit.stores.encryption import KeyEncryption
-from mtlskit.stores.records import already_there, checked, checked_key, ended, expected, nested
+from mtlskit.stores.records import already_there, checked, checked_name, checked_new, ended, expected, nested
 from mtlskit.stores.subscribers import Callback, Subscribers
 
 _BUSY_SECONDS: Final = 5.0
@@ -202,7 +202,8 @@ class _MemoryTransaction(_MemorySnapshot):
         self._topics: set[str] = set()
 
     def insert(self, kind: str, partition: str, key: str, value: bytes) -> Record:
-        self._check(kind, partition, checked_key(key))
+        self._check()
+        checked_new(kind, partition, key)
         place = self._content.partitions.setdefault((kind, partition), _Partition())
         if key in place.records:
             raise already_there(kind, key)
@@ -225,7 +226,8 @@ class _MemoryTransaction(_MemorySnapshot):
         self._put(place, key, None)
 
     def increment(self, name: str) -> int:
-        self._check(name)
+        self._check()
+        checked_name(name)
         counters = self._content.counters
         old = counters.get(name, 0)
         self._undo.append(lambda: counters.__setitem__(name, old))

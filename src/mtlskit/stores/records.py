@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from typing import Final
+
 from mtlskit.errors import Conflict, NotFound, StoreError
 from mtlskit.ports import Record
+
+PAGE: Final = 1_000  # records or rows that are read at once
+_LONGEST_NAME: Final = 2_000  # a PostgreSQL index takes 2,700 bytes
 
 
 def checked(*texts: str) -> None:
@@ -13,11 +19,32 @@ def checked(*texts: str) -> None:
             raise StoreError(f"expected text without NUL and lone surrogates, got {text[:80]!r}")
 
 
-def checked_key(key: str) -> str:
-    """The key of a new record; raises StoreError for an empty one, which no scan could start after."""
+def checked_new(kind: str, partition: str, key: str) -> None:
+    """As `checked` for a record to be; raises StoreError for an empty key, which no scan could start after."""
     if not key:
         raise StoreError("expected a key, got an empty text")
-    return key
+    checked_name(kind, partition, key)
+
+
+def checked_name(*texts: str) -> None:
+    """As `checked` for what is to be found again by these texts; raises StoreError where they are too long for it."""
+    checked(*texts)
+    size = sum(len(text.encode()) for text in texts)
+    if size > _LONGEST_NAME:
+        raise StoreError(f"expected a name of at most {_LONGEST_NAME} bytes, got {size}: {texts[-1][:80]!r}")
+
+
+def in_pages(read: Callable[[str, int], list[Record]], after: str, limit: int | None) -> Iterator[Record]:
+    """The records after the key `after`, at most `limit`; `read` gives a page of them, after a key."""
+    left = limit
+    while left is None or left > 0:
+        size = PAGE if left is None else min(left, PAGE)
+        page = read(after, size)
+        yield from page
+        if len(page) < size:
+            return
+        after = page[-1].key
+        left = None if left is None else left - size
 
 
 def expected(found: Record | None, kind: str, key: str, version: int | None) -> Record:

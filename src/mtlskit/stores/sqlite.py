@@ -12,7 +12,7 @@ from typing import Final
 
 from mtlskit.errors import ConfigurationError, StoreError, Unavailable
 from mtlskit.ports import EVERYTHING, Snapshot, Transaction
-from mtlskit.stores.encryption import ENVIRONMENT_VARIABLE, KeyEncryption, wrong_key
+from mtlskit.stores.encryption import ENVIRONMENT_VARIABLE, KeyEncryption
 from mtlskit.stores.keyfile import read_key_file, read_or_make_key_file
 from mtlskit.stores.records import nested
 from mtlskit.stores.sqlite_connections import Connection, Connections, mapped
@@ -57,6 +57,12 @@ class SQLiteStore:
         """As `Store.unseal`."""
         return self._keys().unseal(sealed, context=context)
 
+    def adopt_key(self) -> None:
+        """Takes the key that it seals under for its own: where all is resealed, it opens with that key alone."""
+        keys = self._keys()
+        self._connection().execute("UPDATE meta SET value = ? WHERE name = 'key_id'", (keys.key_id,))
+        self._key_id = keys.key_id
+
     def poll(self) -> None:
         """As `Store.poll`. Without a change of others it costs one `PRAGMA data_version`."""
         connection = self._connection()
@@ -97,9 +103,7 @@ class SQLiteStore:
             raise StoreError(
                 f"expected the key-encryption key in {ENVIRONMENT_VARIABLE} or {str(self._key_file)!r}, got neither"
             )
-        if self._key_id not in keys.key_ids:
-            raise wrong_key(expected=self._key_id, got=keys.key_id)
-        self._given_keys = keys
+        self._given_keys = keys.for_store(self._key_id)
         return keys
 
     @property

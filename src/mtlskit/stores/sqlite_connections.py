@@ -6,7 +6,6 @@ abandoned, and the child opens its own. The errors of `sqlite3` are mapped here,
 
 from __future__ import annotations
 
-import ctypes
 import os
 import sqlite3
 import threading
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from mtlskit.errors import ConfigurationError, StoreError, Unavailable
+from mtlskit.stores.forks import abandon
 
 _PRAGMAS = ("PRAGMA synchronous = FULL", "PRAGMA trusted_schema = OFF", "PRAGMA cell_size_check = ON")
 
@@ -127,5 +127,4 @@ def _close(raw: sqlite3.Connection, process: int) -> None:
     if process == os.getpid():
         raw.close()
     else:
-        # One reference more than there are holders: the interpreter's end does not close it either.
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(raw))
+        abandon(raw)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import Final
 
 from mtlskit.errors import MTLSError, Unavailable
 from mtlskit.ports import AuditRow, Record
-from mtlskit.stores.audit import next_row
-from mtlskit.stores.records import already_there, checked, checked_key, ended, expected
+from mtlskit.stores.audit import next_row, stored_row
+from mtlskit.stores.records import PAGE, already_there, checked, checked_name, checked_new, ended, expected, in_pages
 from mtlskit.stores.sqlite_connections import Connection
 
 CHANGES_KEPT: Final = 10_000
-_PAGE: Final = 1_000
 
 _GET = "SELECT key, value, version FROM records WHERE kind = ? AND partition = ? AND key = ?"
 _SCAN = """SELECT key, value, version FROM records
@@ -51,22 +49,17 @@ class SQLiteSnapshot:
         return self._scan(kind, partition, after, limit)
 
     def _scan(self, kind: str, partition: str, after: str, limit: int | None) -> Iterator[Record]:
-        left = limit
-        while left is None or left > 0:
-            page = _PAGE if left is None else min(left, _PAGE)
-            rows = self._open().rows(_SCAN, (kind, partition, after, page))
-            for row in rows:
-                self._open()
-                yield Record(*row)
-            if len(rows) < page:
-                return
-            after = rows[-1][0]
-            left = None if left is None else left - page
+        def read(after: str, size: int) -> list[Record]:
+            return [Record(*row) for row in self._open().rows(_SCAN, (kind, partition, after, size))]
+
+        for record in in_pages(read, after, limit):
+            self._open()
+            yield record
 
     def scan_audit(self, *, after: int = 0) -> Iterator[AuditRow]:
-        while rows := self._open().rows(_AUDIT_SCAN, (after, _PAGE)):
+        while rows := self._open().rows(_AUDIT_SCAN, (after, PAGE)):
             for row in rows:
-                yield _audit_row(*row)
+                yield stored_row(*row)
             after = rows[-1][0]
 
     def roll_back(self) -> None:
@@ -92,7 +85,7 @@ class SQLiteTransaction(SQLiteSnapshot):
         self._topics: set[str] = set()
 
     def insert(self, kind: str, partition: str, key: str, value: bytes) -> Record:
-        checked(kind, partition, checked_key(key))
+        checked_new(kind, partition, key)
         connection = self._open()
         old = connection.row(_OLD_VERSION, (kind, partition, key))
         record = Record(key, bytes(value), 1 if old is None else old[0] + 1)
@@ -113,7 +106,7 @@ class SQLiteTransaction(SQLiteSnapshot):
         self._open().execute(_DELETE, (kind, partition, key))
 
     def increment(self, name: str) -> int:
-        checked(name)
+        checked_name(name)
         self._open().execute(_INCREMENT, (name,))
         row = self._open().row("SELECT value FROM counters WHERE name = ?", (name,))
         if row is None:
@@ -155,16 +148,3 @@ def _roll_back(connection: Connection) -> None:
             connection.execute("ROLLBACK")
     except MTLSError:
         connection.close()  # the thread's next transaction opens another one
-
-
-def _audit_row(
-    sequence: int, recorded_at: str, event: str, details: str, previous_hash: bytes, row_hash: bytes
-) -> AuditRow:
-    return AuditRow(
-        sequence=sequence,
-        recorded_at=recorded_at,
-        event=event,
-        details=json.loads(details),
-        previous_hash=previous_hash,
-        hash=row_hash,
-    )
