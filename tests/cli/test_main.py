@@ -123,7 +123,7 @@ def test_a_directory_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     assert_refused(mtlskit("demo", "--directory", str(tmp_path / "file" / "below")), "expected a directory")
 
 
-@pytest.mark.parametrize("url", ["redis://", "sqlite:///", "postgresql://localhost/x"])
+@pytest.mark.parametrize("url", ["redis://", "sqlite:///", "mysql://localhost/x"])
 def test_an_unknown_store_is_refused(url: str) -> None:
     assert_refused(mtlskit("mtls-certificate", "--store", url, "list"), "store URL")
 
