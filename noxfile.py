@@ -73,7 +73,7 @@ SIDE_BY_SIDE = ("-n", "2", "--dist", "loadfile", "-p", "no:benchmark")
 @nox.session(python=[RUNNING, *OTHERS])
 def tests(session: nox.Session) -> None:
     """Everything with coverage on the Python that runs nox, then `bare`; what touches TLS and sockets on the others."""
-    session.install("-e", ".[demo,postgres]", *group("test"))
+    session.install("-e", ".[demo,postgres,pkcs11]", *group("test"))
     if session.python != RUNNING:
         session.run("python", "-m", "pytest", "-q", *SIDE_BY_SIDE, *(session.posargs or VERSION_DEPENDENT))
         session.run("mtlskit", "demo", "--json", silent=True)
@@ -104,7 +104,7 @@ def bare_tests() -> list[str]:
 @nox.session
 def lint(session: nox.Session) -> None:
     """ruff (rules and format) and mypy."""
-    session.install("-e", ".[demo,postgres]", *group("lint"))
+    session.install("-e", ".[demo,postgres,pkcs11]", *group("lint"))
     session.run("ruff", "check")
     session.run("ruff", "format", "--check")
     session.run("mypy")
@@ -121,7 +121,7 @@ def conformance(session: nox.Session) -> None:
 @nox.session
 def mutate(session: nox.Session) -> None:
     """Takes out each protection, in a copy of the tree, and sees its tests go red."""
-    session.install("-e", ".[demo,postgres]", *group("test"))
+    session.install("-e", ".[demo,postgres,pkcs11]", *group("test"))
     session.run("python", "-m", "mutations", *session.posargs, env={"PYTHONPATH": "tests"})
 
 

@@ -1,7 +1,7 @@
 """Runs authorities in children that are killed in the middle, and says on stdout what reached the outside.
 
-Its own program, for it forks: `kill_driver.py DATABASE`. Every line is `POINT WHAT VALUE`; a line that was written
-has left the process, whatever happened to it after.
+Its own program, for it forks: `kill_driver.py STORE-URL ROUNDS RANDOM-KILLS`. Every line is `POINT WHAT VALUE... .`; a
+line that was written whole has left the process, whatever happened to it after.
 """
 
 from __future__ import annotations
@@ -11,94 +11,172 @@ import random
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from itertools import count
 
-from mtlskit.authority import CertificateAuthority, KeySigner
-from mtlskit.authority.authority import CertificateAuthority as Authority
+from mtlskit.authority import CertificateAuthority, CertificateOrder, Filled, IssuedCertificate, KeySigner
+from mtlskit.ports import Store
 from mtlskit.stores import KeyEncryption, open_store
-from mtlskit.stores.sqlite_transaction import SQLiteTransaction
 
 KEYS = KeyEncryption(bytes(32))
-ISSUE = ["commit 1 before", "commit 1 after", "sign 1 before", "sign 1 after", "commit 2 before", "commit 2 after"]
+NAME = "Acme"
+RESERVED, SIGNED = ["commit 1 before", "commit 1 after"], ["sign 1 before", "sign 1 after"]
+ISSUE = [*RESERVED, *SIGNED, "commit 2 before", "commit 2 after"]
+# Two batches of two: the second one's points too, whose first has left by then.
+BATCH = [*ISSUE, "sign 2 before", "sign 2 after", "commit 3 before", "commit 3 after", "sign 3 after", "sign 4 before"]
+BATCH += ["commit 4 before", "commit 4 after"]
+INTERMEDIATE = [*ISSUE, "commit 3 before", "commit 3 after"]
 REVOKE = ["commit 1 before", "commit 1 after"]
 LIST = ["commit 1 before", "commit 1 after", "sign 1 before", "sign 1 after"]
-ROUNDS = 3
-RANDOM_KILLS = 12
+PENDING = ("commit 1 after", "sign 1 before", "sign 1 after", "commit 2 before")  # of one certificate
+BATCH_PENDING = {
+    **dict.fromkeys((*PENDING, "sign 2 before", "sign 2 after"), 2),
+    **dict.fromkeys(("commit 3 after", "sign 3 after", "sign 4 before", "commit 4 before"), 2),
+}
 
 
-def main(database: str) -> None:
-    url = f"sqlite:///{database}"
+class Works:
+    """What is done until the process is killed. Each says what has left it."""
+
+    def __init__(self, acme: CertificateAuthority, label: str) -> None:
+        self.acme = acme
+        self.label = label
+        self._numbers = count()
+
+    def issue(self) -> None:
+        self.say("issued", self.acme.issue_client("device").serial_number)
+
+    def batch(self) -> None:
+        orders = (CertificateOrder("one of many") for _ in range(4))
+        for outcome in self.acme.issue_many(orders, batch_size=2):
+            if isinstance(outcome, Filled) and isinstance(outcome.issued, IssuedCertificate):
+                self.say("issued", outcome.issued.serial_number)
+
+    def renew(self) -> None:
+        (leaf, *_) = self.acme.renew(self._prepared).certificates()
+        self.say("issued", leaf.serial_number)
+
+    def rekey(self) -> None:
+        self.say("issued", self.acme.rekey(self._prepared).serial_number)
+
+    def revoke(self) -> None:
+        serial = self._prepared
+        self.acme.revoke(serial, reason="key_compromise")
+        self.say("revoked", serial)
+
+    def crl(self) -> None:
+        made = self.acme.crl()
+        (number,) = (each.value.crl_number for each in made.extensions if hasattr(each.value, "crl_number"))
+        self.say("crl", number, *(entry.serial_number for entry in made))
+
+    def intermediate(self) -> None:
+        name = f"Below {os.getpid()} {next(self._numbers)}"
+        made = CertificateAuthority.create(name, store=self.acme._opened.store, parent=self.acme)
+        self.say("issued", made.certificate.serial_number)
+        self.say("authority", *name.split()[1:])
+
+    def prepare(self, verb: str) -> None:
+        """What is there before the steps are counted: an opened key, and a certificate to do something with."""
+        self.acme._opened.issuing()
+        if verb in ("renew", "rekey", "revoke"):
+            self._prepared = self.acme.issue_client("prepared").serial_number
+            self.say("issued", self._prepared)
+
+    def everything(self) -> None:
+        """All of it, in an order that only chance knows."""
+        for verb in iter(lambda: random.choice(tuple(POINTS)), None):
+            self.prepare(verb)
+            getattr(self, verb)()
+
+    def say(self, what: str, *values: object) -> None:
+        text = " ".join((self.label.replace(" ", "-"), what, *map(str, values)))
+        os.write(1, f"\n{text} .\n".encode())
+
+
+POINTS: dict[str, Sequence[str]] = {
+    "issue": ISSUE,
+    "batch": BATCH,
+    "renew": ISSUE,
+    "rekey": ISSUE,
+    "revoke": REVOKE,
+    "crl": LIST,
+    "intermediate": INTERMEDIATE,
+}
+
+
+def main(url: str, rounds: int, random_kills: int) -> None:
     store = open_store(url, keys=KEYS)
-    CertificateAuthority.create("Acme", store=store)
+    CertificateAuthority.create(NAME, store=store)
     store.close()
-    for _ in range(ROUNDS):
-        for verb, points, work in (("issue", ISSUE, issue), ("revoke", REVOKE, revoke), ("crl", LIST, publish)):
+    for _ in range(rounds):
+        for verb, points in POINTS.items():
             for point in points:
-                killed_at(url, f"{verb} {point}", point, work)
-    for delay in random.Random(4).choices(range(5, 60), k=RANDOM_KILLS):
-        killed_after(url, delay / 1000)
+                killed_at(url, f"{verb} {point}", point, verb)
+        undisturbed(url)
+    for delay in delays(random_kills):
+        killed_after(url, delay)
+        if random.random() < 0.1:
+            undisturbed(url)
+    undisturbed(url)
 
 
-def killed_at(url: str, label: str, point: str, work: Callable[[Authority, str], None]) -> None:
+def delays(kills: int) -> Iterator[float]:
+    """Milliseconds: until somewhere in the third thing that is done."""
+    random.seed(4)
+    for _ in range(kills):
+        yield random.uniform(5, 60)
+
+
+def killed_at(url: str, label: str, point: str, verb: str) -> None:
     child = os.fork()
     if child == 0:
-        acme = opened(url)
-        prepared = acme.issue_client("to be revoked").serial_number if work is revoke else None
-        if prepared is not None:
-            say(label, "issued", prepared)
-            work = lambda acme, label: revoke_one(acme, label, prepared)  # noqa: E731
-        acme._opened.issuing()  # opens the key, so that only the work's own steps are counted
-        arm(point)
-        work(acme, label.replace(" ", "-"))
+        store = open_store(url, keys=KEYS)
+        works = Works(CertificateAuthority.open(NAME, store=store), label)
+        works.prepare(verb)
+        arm(point, store)
+        getattr(works, verb)()
         os._exit(3)  # the point was never reached
     _, status = os.waitpid(child, 0)
     if not os.WIFSIGNALED(status) or os.WTERMSIG(status) != signal.SIGKILL:
         raise SystemExit(f"{label}: expected a killed child, got status {status}")
-    say(label, "killed", 1)
+    os.write(1, f"\n{label.replace(' ', '-')} killed 1 .\n".encode())
 
 
-def killed_after(url: str, seconds: float) -> None:
+def killed_after(url: str, milliseconds: float) -> None:
+    """Kills a child so long after it has begun to work."""
+    ready, begun = os.pipe()
     child = os.fork()
     if child == 0:
-        acme = opened(url)
-        while True:
-            issue(acme, "random")
-            revoke(acme, "random")
-            publish(acme, "random")
-    time.sleep(seconds)
+        works = Works(CertificateAuthority.open(NAME, store=open_store(url, keys=KEYS)), "random")
+        works.prepare("issue")
+        os.write(begun, b"x")
+        works.everything()
+    os.read(ready, 1)
+    time.sleep(milliseconds / 1000)
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
-    say("random", "killed", 1)
+    os.close(ready)
+    os.close(begun)
+    os.write(1, b"\nrandom killed 1 .\n")
 
 
-def opened(url: str) -> Authority:
-    return CertificateAuthority.open("Acme", store=open_store(url, keys=KEYS))
+def undisturbed(url: str) -> None:
+    """Publishes a list, which nothing ends."""
+    child = os.fork()
+    if child == 0:
+        Works(CertificateAuthority.open(NAME, store=open_store(url, keys=KEYS)), "undisturbed").crl()
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    if status != 0:
+        raise SystemExit(f"undisturbed: expected a list, got status {status}")
 
 
-def issue(acme: Authority, label: str) -> None:
-    say(label, "issued", acme.issue_client("device").serial_number)
-
-
-def revoke(acme: Authority, label: str) -> None:
-    serial = acme.issue_client("to be revoked").serial_number
-    say(label, "issued", serial)
-    revoke_one(acme, label, serial)
-
-
-def revoke_one(acme: Authority, label: str, serial: int) -> None:
-    say(label, "revoked", acme.revoke(serial, reason="key_compromise").serial_number)
-
-
-def publish(acme: Authority, label: str) -> None:
-    made = acme.crl()
-    (number,) = [extension.value.crl_number for extension in made.extensions if hasattr(extension.value, "crl_number")]
-    say(label, "crl", number)
-
-
-def arm(point: str) -> None:
+def arm(point: str, store: Store) -> None:
+    """Kills this process right before or right after the so-manieth commit, or signature."""
     what, number, when = point.split()
-    owner, name = (SQLiteTransaction, "commit") if what == "commit" else (KeySigner, "sign")
-    original, left = getattr(owner, name), [int(number)]
+    owner, name = (type(store.transaction()), "__exit__") if what == "commit" else (KeySigner, "sign")
+    original: Callable[..., object] = getattr(owner, name)
+    left = [int(number)]
 
     def stepped(*arguments: object) -> object:
         left[0] -= 1
@@ -112,9 +190,5 @@ def arm(point: str) -> None:
     setattr(owner, name, stepped)
 
 
-def say(label: str, what: str, value: int) -> None:
-    os.write(1, f"{label.replace(' ', '-')} {what} {value}\n".encode())
-
-
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))

@@ -6,6 +6,7 @@ import pickle
 import shutil
 import subprocess
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,11 +15,15 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mtlskit.authority import CertificateAuthority, KeySigner, KeyType, authority, crl_pem
-from mtlskit.authority.ledger import AUTHORITY_KEY, CERTIFICATE, CertificateRecord
+from mtlskit.authority.documents import dump
+from mtlskit.authority.ledger import AUTHORITY_KEY, CERTIFICATE, CertificateRecord, Reservation
 from mtlskit.authority.serials import serial_key
 from mtlskit.core.certificates import common_name, public_key_id, read_sans, to_der, to_pem
+from mtlskit.core.profiles import CLIENT, AuthorityConstraints, ExtendedKeyUsage
 from mtlskit.core.validation import RFC5280, WEBPKI, Purpose, TrustStore, verify_path
 from mtlskit.errors import ConfigurationError, Conflict, IssuanceError, NotFound, StoreError
 from mtlskit.ports import Store
@@ -141,6 +146,24 @@ def test_what_was_issued_stands_in_the_store_byte_by_byte(acme: CertificateAutho
     assert acme.pending() == ()
     assert audit_events(store) == ["authority.created", "certificate.reserved"]
     assert verify_audit(store) is not None
+
+
+texts = st.text(max_size=40)
+
+
+@given(texts, texts, texts, st.integers(1, (1 << 159) - 1))
+def test_a_reservation_is_the_json_that_an_encoder_writes(profile: str, subject: str, who: str, serial: int) -> None:
+    moment = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
+    one = Reservation(
+        serial_number=serial, tbs_sha256="ab" * 32, profile=profile, subject=subject, requester=who, reserved_at=moment,
+        not_after=moment + DAY,
+    )  # fmt: skip
+    members = {
+        "serial": serial_key(serial), "tbs_sha256": "ab" * 32, "profile": profile, "subject": subject, "requester": who,
+        "reserved_at": "2026-05-04T03:02:01+00:00", "not_after": "2026-05-05T03:02:01+00:00",
+    }  # fmt: skip
+    assert one.to_json() == dump(members)
+    assert Reservation.from_json(one.to_json()) == one
 
 
 def test_an_authority_is_found_again_with_its_key(acme: CertificateAuthority, store: Store) -> None:
@@ -337,3 +360,20 @@ def scalar(key: object) -> bytes:
 
 def test_the_key_id_is_that_of_the_certificate(acme: CertificateAuthority) -> None:
     assert acme.key_id == public_key_id(acme.certificate)
+
+
+def test_an_authority_below_is_bound_by_the_purposes_above_it(store: Store) -> None:
+    root = CertificateAuthority.create(
+        "Clients", store=store, constraints=AuthorityConstraints(extended_key_usages=(ExtendedKeyUsage.CLIENT_AUTH,))
+    )
+    below = CertificateAuthority.create("Below", store=store, parent=root)
+    presented = below.issue_client("device").presented()
+    now = datetime.now(UTC)
+    verify_path(presented, TrustStore([root.certificate]), purpose=Purpose.CLIENT_AUTH, now=now, profile=RFC5280)
+    with pytest.raises(IssuanceError, match="extended_key_usage: expected purposes among the issuer's clientAuth"):
+        below.issue_server("pay.acme.example")
+    with pytest.raises(IssuanceError, match="extended_key_usage: expected purposes among .* got any"):
+        below.issue("device", profile=replace(CLIENT, name="any", extended_key_usages=()))
+    servers = AuthorityConstraints(extended_key_usages=(ExtendedKeyUsage.SERVER_AUTH,))
+    with pytest.raises(IssuanceError, match="extended_key_usage"):
+        CertificateAuthority.create("Servers", store=store, parent=root, constraints=servers)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,43 +14,60 @@ import pytest
 from mtlskit.authority import CertificateAuthority
 from mtlskit.authority.ledger import CERTIFICATE, CertificateRecord
 from mtlskit.authority.serials import serial_key
+from mtlskit.errors import IssuanceError
 from mtlskit.ports import Store
 from mtlskit.stores import open_store
 from mtlskit.stores.audit import verify_audit
 
 from .conftest import KEYS
-from .kill_driver import ISSUE, LIST, RANDOM_KILLS, REVOKE, ROUNDS
+from .kill_driver import BATCH_PENDING, NAME, PENDING, POINTS
+
+ROUND = sum(map(len, POINTS.values()))  # kills
+FEW = (1, 12)  # rounds, and kills at moments that chance chooses
+
+
+def thousand() -> tuple[int, int]:
+    rounds = 500 // ROUND
+    return rounds, 1_000 - rounds * ROUND
 
 
 @dataclass
 class Aftermath:
+    """What the driver said, in its order, and the store that it left."""
+
     store: Store
     acme: CertificateAuthority
-    said: list[tuple[str, str, int]]
+    said: list[tuple[str, str, list[int]]]
+    rounds: int
+    kills: int
 
     def values(self, what: str) -> list[int]:
-        return [value for _, kind, value in self.said if kind == what]
+        return [values[0] for _, kind, values in self.said if kind == what]
+
+
+def killed(url: str, rounds: int, random_kills: int) -> Iterator[Aftermath]:
+    driver = Path(__file__).with_name("kill_driver.py")
+    done = subprocess.run(
+        [sys.executable, str(driver), url, str(rounds), str(random_kills)],
+        capture_output=True, text=True, timeout=900, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    # What a kill has cut off in the middle of a line has not left.
+    lines = [line.split() for line in done.stdout.splitlines() if line.endswith(" .")]
+    said = [(point, what, [int(value) for value in values[:-1]]) for point, what, *values in lines]
+    store = open_store(url, keys=KEYS)
+    yield Aftermath(store, CertificateAuthority.open(NAME, store=store), said, rounds, rounds * ROUND + random_kills)
+    store.close()
 
 
 @pytest.fixture(scope="module")
 def aftermath(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aftermath]:
-    path = tmp_path_factory.mktemp("killed") / "state.db"
-    driver = Path(__file__).with_name("kill_driver.py")
-    done = subprocess.run(
-        [sys.executable, str(driver), str(path)], capture_output=True, text=True, timeout=120, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    lines = [line.split() for line in done.stdout.splitlines()]
-    store = open_store(f"sqlite:///{path}", keys=KEYS)
-    acme = CertificateAuthority.open("Acme", store=store)
-    yield Aftermath(store, acme, [(point, what, int(value)) for point, what, value in lines])
-    store.close()
+    yield from killed(f"sqlite:///{tmp_path_factory.mktemp('killed')}/state.db", *FEW)
 
 
 def test_every_child_was_killed(aftermath: Aftermath) -> None:
-    steps = ROUNDS * (len(ISSUE) + len(REVOKE) + len(LIST))
-    assert len(aftermath.values("killed")) == steps + RANDOM_KILLS
-    assert len(aftermath.values("issued")) > ROUNDS
+    assert len(aftermath.values("killed")) == aftermath.kills
+    assert len(aftermath.values("issued")) > aftermath.rounds * 4
 
 
 @pytest.mark.invariant("I10")
@@ -69,16 +87,36 @@ def test_no_serial_number_left_twice(aftermath: Aftermath) -> None:
 
 @pytest.mark.invariant("I10")
 def test_every_signature_was_preceded_by_its_reservation(aftermath: Aftermath) -> None:
-    pending = [one for one in aftermath.acme.pending() if one.subject == "CN=device"]
-    # Killed after the first commit, around the signature and before the second commit: four points each round.
-    assert len(pending) >= ROUNDS * 4
-    assert len(pending) <= ROUNDS * 4 + RANDOM_KILLS
+    found = Counter(one.subject.partition(" ")[0].removeprefix("CN=") for one in aftermath.acme.pending())
+    wanted = {"device": 1, "prepared": 2, "Below": 1, "one": 0}
+    at_random = aftermath.kills - aftermath.rounds * ROUND
+    for name, times in wanted.items():
+        each = times * len(PENDING) if times else sum(BATCH_PENDING.values())
+        assert aftermath.rounds * each <= found[name] <= aftermath.rounds * each + 2 * at_random, name
+
+
+@pytest.mark.invariant("I10")
+def test_a_crash_leaves_only_the_batch_at_work(aftermath: Aftermath) -> None:
+    after_the_second = [point for point, what, _ in aftermath.said if what == "issued" and point.startswith("batch-")]
+    # Killed in the second batch, the first one's two have left; killed after its record, nothing has yet.
+    for point in ("commit-3-before", "commit-3-after", "sign-3-after", "sign-4-before", "commit-4-before"):
+        assert after_the_second.count(f"batch-{point}") == 2 * aftermath.rounds
+    for point in ("commit-1-before", "commit-1-after", "sign-2-after", "commit-2-before", "commit-2-after"):
+        assert after_the_second.count(f"batch-{point}") == 0
 
 
 @pytest.mark.invariant("I10")
 def test_every_acknowledged_revocation_is_in_the_next_list(aftermath: Aftermath) -> None:
-    listed = {entry.serial_number for entry in aftermath.acme.crl()}
-    assert set(aftermath.values("revoked")) <= listed
+    acknowledged: set[int] = set()
+    lists = 0
+    for _, what, values in aftermath.said:
+        if what == "revoked":
+            acknowledged.add(values[0])
+        elif what == "crl":
+            lists += 1
+            assert acknowledged <= set(values[1:])
+    assert lists > aftermath.rounds
+    assert acknowledged <= {entry.serial_number for entry in aftermath.acme.crl()}
 
 
 @pytest.mark.invariant("I10")
@@ -88,19 +126,57 @@ def test_list_numbers_never_repeat_or_go_back(aftermath: Aftermath) -> None:
     assert numbers == sorted(set(numbers))
 
 
-def test_the_audit_log_is_whole(aftermath: Aftermath) -> None:
+def test_every_authority_that_left_issues(aftermath: Aftermath) -> None:
+    names = {f"Below {values[0]} {values[1]}" for _, what, values in aftermath.said if what == "authority"}
+    there = {each.name: each for each in CertificateAuthority.list(aftermath.store)}
+    assert names <= set(there)
+    for name in list(names)[:20]:
+        there[name].issue_client("device").certificate.verify_directly_issued_by(there[name].certificate)
+
+
+def test_the_audit_log_is_whole_and_says_what_renews_what(aftermath: Aftermath) -> None:
     assert verify_audit(aftermath.store) is not None
+    with aftermath.store.snapshot() as snapshot:
+        rows = [row.details for row in snapshot.scan_audit() if row.event == "certificate.reserved"]
+    renewed = [row for row in rows if "renews" in row]
+    # All but those that were killed before the first commit.
+    assert len(renewed) >= aftermath.rounds * 2 * (len(POINTS["renew"]) - 1)
+    assert {row["renews"] for row in renewed} <= {row["serial"] for row in rows}
 
 
 @pytest.mark.invariant("I10")
 def test_what_was_left_pending_can_be_revoked_and_its_number_stays_taken(aftermath: Aftermath) -> None:
     pending = aftermath.acme.pending()
     assert pending
+    with pytest.raises(IssuanceError):
+        aftermath.acme.revoke(pending[0].serial_number, reason="no reason")
     for one in pending:
         aftermath.acme.revoke(one.serial_number)
     assert aftermath.acme.pending() == ()
     listed = {entry.serial_number for entry in aftermath.acme.crl()}
     assert {one.serial_number for one in pending} <= listed
+
+
+@pytest.mark.slow
+@pytest.mark.invariant("I10")
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_a_thousand_kills(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    url = f"sqlite:///{tmp_path}/state.db" if kind == "sqlite" else str(request.getfixturevalue("postgres_url"))
+    for aftermath in killed(url, *thousand()):
+        assert aftermath.kills == 1_000
+        for each in (
+            test_every_child_was_killed,
+            test_every_certificate_that_left_has_its_record,
+            test_no_serial_number_left_twice,
+            test_every_signature_was_preceded_by_its_reservation,
+            test_a_crash_leaves_only_the_batch_at_work,
+            test_every_acknowledged_revocation_is_in_the_next_list,
+            test_list_numbers_never_repeat_or_go_back,
+            test_every_authority_that_left_issues,
+            test_the_audit_log_is_whole_and_says_what_renews_what,
+            test_what_was_left_pending_can_be_revoked_and_its_number_stays_taken,
+        ):
+            each(aftermath)
 
 
 def test_of_several_makers_at_once_one_makes_the_authority(tmp_path: Path) -> None:

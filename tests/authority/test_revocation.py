@@ -46,8 +46,11 @@ def test_every_notation_revokes_the_same_certificate(acme: CertificateAuthority)
     serial = device.serial_number
     colons = ":".join(f"{serial:040X}"[at : at + 2] for at in range(0, 40, 2))
     revoked = [
-        acme.revoke(form) for form in (serial, f"{serial:x}", colons, f"0x00{serial:X}", device, device.certificate)
-    ]
+        acme.revoke(form)
+        for form in (
+            serial, f"{serial:x}", colons, f"0x00{serial:X}", f"decimal:{serial}", device, device.certificate,
+        )
+    ]  # fmt: skip
     assert len(set(revoked)) == 1
     assert len(list(acme.crl())) == 1
 

@@ -19,6 +19,7 @@ def test_every_notation_says_the_same_number(serial: int, zeros: int, upper: boo
     text = separator.join(digits[at : at + 2] for at in range(0, len(digits), 2))
     assert read_serial(prefix + (text.upper() if upper else text)) == serial
     assert read_serial(f"{serial:x}") == serial
+    assert read_serial(f"decimal:{'0' * zeros}{serial}") == read_serial(f" decimal: {serial}\n") == serial
     assert read_serial(serial) == serial
 
 
@@ -28,7 +29,12 @@ def test_keys_are_in_numerical_order(one: int, other: int) -> None:
     assert len(serial_key(one)) == 40
 
 
-@given(st.text(max_size=60))
+def test_digits_alone_are_hexadecimal() -> None:
+    assert read_serial("4660") == 0x4660
+    assert read_serial("decimal:4660") == 0x1234
+
+
+@given(st.text(max_size=60).filter(lambda text: "decimal:" not in text))
 def test_other_text_is_refused_or_is_hexadecimal(text: str) -> None:
     try:
         number = read_serial(text)
@@ -41,7 +47,8 @@ def test_other_text_is_refused_or_is_hexadecimal(text: str) -> None:
     "serial",
     [
         "", " ", "0x", "-1", -1, 1 << 160, f"{1 << 160:x}", "g", "1_0", "a::b", ":a", "a:", "1.0", "\uff11", True, 1.5,
-        None, b"1",
+        None, b"1", "decimal:", "decimal:-1", "decimal:0x1", "decimal:a", "decimal:1:2", "decimal:1_0", "decimal:\uff11",
+        f"decimal:{1 << 160}", "Decimal:1", "decimal 1", f"decimal:{'9' * 300}",
     ],
 )  # fmt: skip
 def test_what_is_no_serial_number_is_refused(serial: object) -> None:

@@ -3,31 +3,41 @@
 from __future__ import annotations
 
 from dataclasses import FrozenInstanceError, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import AuthorityInformationAccessOID
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mtlskit.core import profiles
 from mtlskit.core.certificates import common_name
 from mtlskit.core.names import SanType
-from mtlskit.core.profiles import CLIENT, ROOT, SERVER, Issuer, KeyUsage, Names, Profile, Validity
-from mtlskit.errors import IssuanceError
+from mtlskit.core.profiles import CLIENT, ROOT, SERVER, Issuer, KeyUsage, Lifetimes, Locations, Names, Profile, Validity
+from mtlskit.errors import ConfigurationError, IssuanceError
 
 NOW = datetime(2026, 5, 4, 3, 2, 1, 999, tzinfo=UTC)
 KEY = ec.generate_private_key(ec.SECP256R1())
 YEAR = timedelta(days=365)
 
 
-def built(profile: Profile, names: Names, issuer: Issuer | None = None) -> x509.Certificate:
-    life = profiles.validity(profile, now=NOW, lifetime=None, issuer=issuer)
+def built(
+    profile: Profile,
+    names: Names,
+    issuer: Issuer | None = None,
+    *,
+    now: datetime = NOW,
+    locations: Locations = Locations(),  # noqa: B008
+) -> x509.Certificate:
+    life = profiles.validity(profile, now=now, lifetime=None, issuer=issuer)
     builder = profiles.certificate_builder(
-        profile, names=names, public_key=KEY.public_key(), issuer=issuer, serial_number=7, validity=life
-    )
+        profile, names=names, public_key=KEY.public_key(), issuer=issuer, serial_number=7, validity=life,
+        locations=locations,
+    )  # fmt: skip
     return builder.sign(KEY, hashes.SHA256())
 
 
@@ -153,3 +163,125 @@ def test_names_that_a_profile_does_not_allow_are_refused(profile: Profile, names
 def test_names_that_the_profiles_allow_pass() -> None:
     profiles.check_names(CLIENT, Names.of("device", uris=["spiffe://a/b", "urn:x"], dns=["_a.example"]))
     profiles.check_names(SERVER, Names.of(dns=["*.a.example"], ips=["10.0.0.1"]))
+
+
+@pytest.mark.parametrize("hours", [-11, 0, 5.5, 14])
+def test_a_life_is_told_in_utc_wherever_the_clock_is(hours: float) -> None:
+    there = NOW.astimezone(timezone(timedelta(hours=hours)))
+    here, far = (profiles.validity(CLIENT, now=now, lifetime=None, issuer=None) for now in (NOW, there))
+    assert here == far
+    assert far.not_before.utcoffset() == far.not_after.utcoffset() == timedelta(0)
+    leaf = built(CLIENT, Names.of("a"), Issuer.of(ANCHOR), now=there)
+    assert leaf.not_valid_before_utc == here.not_before
+    with pytest.raises(IssuanceError, match=r"^now: expected"):
+        profiles.validity(CLIENT, now=NOW.replace(tzinfo=None), lifetime=None, issuer=None)
+
+
+def test_a_life_ends_in_whole_seconds() -> None:
+    life = profiles.validity(CLIENT, now=NOW, lifetime=timedelta(seconds=90, microseconds=7), issuer=None)
+    assert life.not_after == NOW.replace(microsecond=0) + timedelta(seconds=90)
+
+
+# --- where lists, responders and issuers are ------------------------------------------------------------------------
+
+PLACES = Locations(
+    crl=("http://crl.acme.example/{generation}.crl", "https://mirror.example/{issuer_key}.crl"),
+    ocsp=("http://ocsp.acme.example/",),
+    issuers=("http://acme.example/{issuer_key}.cer",),
+)
+
+
+def test_locations_stand_in_what_an_issuer_issues_and_are_not_critical() -> None:
+    filled = PLACES.of_generation(3, "ab" * 32)
+    leaf = built(CLIENT, Names.of("a", uris=["urn:a"]), Issuer.of(ANCHOR), locations=filled)
+    (point,) = leaf.extensions.get_extension_for_class(x509.CRLDistributionPoints).value
+    assert [name.value for name in point.full_name] == [
+        "http://crl.acme.example/3.crl", f"https://mirror.example/{'ab' * 32}.crl"
+    ]  # fmt: skip
+    access = leaf.extensions.get_extension_for_class(x509.AuthorityInformationAccess)
+    assert [(way.access_method, way.access_location.value) for way in access.value] == [
+        (AuthorityInformationAccessOID.OCSP, "http://ocsp.acme.example/"),
+        (AuthorityInformationAccessOID.CA_ISSUERS, f"http://acme.example/{'ab' * 32}.cer"),
+    ]
+    assert not access.critical
+    assert not leaf.extensions.get_extension_for_class(x509.CRLDistributionPoints).critical
+
+
+def test_without_locations_there_are_none() -> None:
+    found = {extension.oid for extension in built(CLIENT, Names.of("a"), Issuer.of(ANCHOR)).extensions}
+    assert not found & {x509.CRLDistributionPoints.oid, x509.AuthorityInformationAccess.oid}
+    only = built(CLIENT, Names.of("a"), Issuer.of(ANCHOR), locations=Locations(issuers=("http://a.example/a.cer",)))
+    assert x509.CRLDistributionPoints.oid not in {extension.oid for extension in only.extensions}
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "", "crl.example/a.crl", "ldap://crl.example/a", "file:///etc/passwd", "http://", "http:///a", "http://a b/",
+        "http://a.example/\n", "http://\u00e4.example/", "http://user:secret@a.example/", "http://a.example/#top",
+        "http://a.example:99999/", "http://a.example/{shard}", "http://a.example/{", None, b"http://a.example/",
+    ],
+)  # fmt: skip
+def test_what_is_no_url_is_no_location(url: str) -> None:
+    for field in ("crl", "ocsp", "issuers"):
+        with pytest.raises(ConfigurationError, match="expected a URL|expected an http or https URL"):
+            Locations(**{field: (url,)})  # type: ignore[arg-type]
+
+
+def test_one_text_is_not_several_urls() -> None:
+    with pytest.raises(ConfigurationError, match="expected several URLs for 'crl'"):
+        Locations(crl="http://a.example/a.crl")  # type: ignore[arg-type]
+    assert Locations(crl=["http://a.example/a.crl"]) == Locations(crl=("http://a.example/a.crl",))  # type: ignore[arg-type]
+    with pytest.raises(FrozenInstanceError):
+        PLACES.crl = ()  # type: ignore[misc]
+
+
+@given(st.integers(1, (1 << 159) - 1), st.sampled_from([2, 8, 4096]))
+def test_the_serial_number_says_on_which_of_several_lists_it_would_stand(serial: int, partitions: int) -> None:
+    places = Locations(crl=("http://a.example/{generation}/{partition}.crl",), partitions=partitions)
+    assert places.of_generation(2, "").crl_urls(serial) == (f"http://a.example/2/{serial % partitions}.crl",)
+
+
+@pytest.mark.parametrize(
+    "places",
+    [
+        {"crl": ["http://a.example/{partition}"]},
+        {"crl": ["http://a.example/"], "partitions": 2},
+        {"crl": ["http://a.example/{partition}", "http://b.example/"], "partitions": 2},
+        {"ocsp": ["http://a.example/{partition}"], "partitions": 2},
+        {"issuers": ["http://a.example/{partition}"], "partitions": 2},
+        {"partitions": 0},
+        {"partitions": 4097},
+        {"partitions": "2"},
+    ],
+)
+def test_partitions_are_said_in_the_urls_of_lists_and_nowhere_else(places: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError, match="partition"):
+        Locations(**places)
+
+
+@pytest.mark.parametrize("usage", [KeyUsage.KEY_CERT_SIGN, KeyUsage.CRL_SIGN])
+def test_no_profile_of_an_end_entity_signs_certificates_or_lists(usage: KeyUsage) -> None:
+    with pytest.raises(ConfigurationError, match="signs no certificates and no lists, got the profile 'odd'"):
+        replace(CLIENT, name="odd", key_usages=frozenset({KeyUsage.DIGITAL_SIGNATURE, usage}))
+
+
+@pytest.mark.parametrize(("minimum", "default", "maximum"), [(0, 1, 2), (-1, 1, 2), (2, 1, 3), (1, 3, 2), (2, 2, 1)])
+def test_lifetimes_that_contradict_each_other_are_refused(minimum: int, default: int, maximum: int) -> None:
+    hours = [timedelta(hours=each) for each in (minimum, default, maximum)]
+    with pytest.raises(ConfigurationError, match="the default between the others"):
+        Lifetimes(minimum=hours[0], default=hours[1], maximum=hours[2])
+
+
+def test_a_lifetime_of_exactly_the_bounds_is_allowed() -> None:
+    hour = timedelta(hours=1)
+    bounds = Lifetimes(minimum=hour, default=2 * hour, maximum=3 * hour)
+    profile = replace(CLIENT, name="hours", lifetimes=bounds)
+    for lifetime in (hour, 3 * hour):
+        profiles.validity(profile, now=NOW, lifetime=lifetime, issuer=None)
+    second = timedelta(seconds=1)
+    for lifetime in (hour - second, 3 * hour + second):
+        with pytest.raises(IssuanceError, match="^lifetime: expected 1:00:00 to 3:00:00 for the profile 'hours'"):
+            profiles.validity(profile, now=NOW, lifetime=lifetime, issuer=None)
+    life = profiles.validity(profile, now=NOW, lifetime=None, issuer=None)
+    assert life.not_after == NOW.replace(microsecond=0) + 2 * hour

@@ -8,6 +8,7 @@ CertificateList (5.1) has the same three parts.
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, Final, TypeAlias, assert_never
 
 from cryptography import x509
@@ -16,6 +17,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 
 from mtlskit.authority.signers import Signer, signature_hash
 from mtlskit.core.profiles import PublicKey
+from mtlskit.core.profiles.encoding import element
+from mtlskit.core.validation import der
 
 Builder: TypeAlias = x509.CertificateBuilder | x509.CertificateRevocationListBuilder
 
@@ -23,51 +26,47 @@ _EMPTY_BIT_STRING: Final = b"\x03\x01\x00"
 
 
 class Assembly:
-    """Takes builders apart for one key, and puts its signatures in. Raises what the signer raises."""
+    """Takes builders apart for one key, and puts its signatures in. Raises what the signer raises.
 
-    __slots__ = ("_algorithm", "_hash", "_recording", "_signer")
+    `algorithm` is the AlgorithmIdentifier of its signatures, in DER.
+    """
+
+    __slots__ = ("_hash", "_recording", "_signer", "algorithm")
 
     def __init__(self, signer: Signer) -> None:
         public_key = signer.public_key()
         self._signer = signer
         self._recording = _recording_key(public_key)
         self._hash = signature_hash(public_key)
-        self._algorithm = b""
+        self.algorithm = self._found_algorithm(public_key)
 
     def to_be_signed(self, builder: Builder) -> bytes:
         """The DER that the key has to sign for `builder`."""
-        recording = self._recording()
-        unsigned = builder.sign(recording, self._hash)
-        content: bytes = recording.content
-        if not self._algorithm:
-            self._algorithm = _algorithm(unsigned.public_bytes(serialization.Encoding.DER), content)
-        return content
+        return self._taken_apart(builder)[0]
 
     def unsigned(self, content: bytes) -> bytes:
         """The whole in DER with an empty signature, for what `to_be_signed` gave: for a look before it is signed."""
-        return _assembled(content, self._algorithm, b"")
+        return _assembled(content, self.algorithm, b"")
 
     def sign(self, content: bytes) -> bytes:
         """The whole in DER, signed, for what `to_be_signed` gave."""
-        return _assembled(content, self._algorithm, self._signer.sign(content))
+        return _assembled(content, self.algorithm, self._signer.sign(content))
+
+    def _taken_apart(self, builder: Builder) -> tuple[bytes, bytes]:
+        """What has to be signed, and the whole with an empty signature."""
+        recording = self._recording()
+        unsigned = builder.sign(recording, self._hash)
+        return recording.content, unsigned.public_bytes(serialization.Encoding.DER)
+
+    def _found_algorithm(self, public_key: PublicKey) -> bytes:
+        # Of a certificate that nobody will ever see: the identifier stands between the content and the signature.
+        nobody, moment = x509.Name([]), datetime(2000, 1, 1)
+        content, unsigned = self._taken_apart(x509.CertificateBuilder(nobody, nobody, public_key, 1, moment, moment))
+        return unsigned[unsigned.index(content) + len(content) : -len(_EMPTY_BIT_STRING)]
 
 
 def _assembled(content: bytes, algorithm: bytes, signature: bytes) -> bytes:
-    inner = b"".join((content, algorithm, b"\x03", _length(len(signature) + 1), b"\x00", signature))
-    return b"\x30" + _length(len(inner)) + inner
-
-
-def _algorithm(unsigned: bytes, content: bytes) -> bytes:
-    """The DER of the AlgorithmIdentifier between the content and the empty signature."""
-    start = unsigned.index(content) + len(content)
-    return unsigned[start : -len(_EMPTY_BIT_STRING)]
-
-
-def _length(number: int) -> bytes:
-    if number < 0x80:
-        return bytes((number,))
-    octets = number.to_bytes((number.bit_length() + 7) // 8, "big")
-    return bytes((0x80 | len(octets),)) + octets
+    return element(der.SEQUENCE, content, algorithm, element(der.BIT_STRING, b"\x00", signature))
 
 
 def _recording_key(public_key: PublicKey) -> type[Any]:

@@ -6,11 +6,12 @@ import builtins
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn, TypeVar, cast
 
 from cryptography import x509
 
-from mtlskit.authority import requests
+from mtlskit.authority import orders
+from mtlskit.authority.authorization import Authorize
 from mtlskit.authority.creation import (
     Plan,
     authority_name,
@@ -19,52 +20,64 @@ from mtlskit.authority.creation import (
     signer_of,
     take_over,
 )
+from mtlskit.authority.desk import Desk
+from mtlskit.authority.exporting import export_pkcs12
 from mtlskit.authority.generations import Generation, KeyPlace
-from mtlskit.authority.issuance import Order, issue
+from mtlskit.authority.issuance import Issuing, Order, issue
 from mtlskit.authority.issued import IssuedCertificate
 from mtlskit.authority.ledger import AUTHORITY, Reservation, Revocation, scan_reservations
+from mtlskit.authority.lists import Expired, ListOrder, complete_list, delta_list
 from mtlskit.authority.opened import OpenedAuthority, find_authority
-from mtlskit.authority.revocation import RevocationReason, make_list, revoke
+from mtlskit.authority.revocation import RevocationReason, release, revoke
 from mtlskit.authority.rotation import Rotation
+from mtlskit.authority.scope import WHOLE, ListScope
 from mtlskit.authority.serials import read_serial
-from mtlskit.authority.signers import KeySigner, KeyType, Signer, generate_key
+from mtlskit.authority.signers import KeySigner, KeyType, Signer
 from mtlskit.authority.takeover import check_authority, check_chain, record_issued
 from mtlskit.core.certificates import PresentedChain, SigningChain, public_key_id, to_der, to_pem
 from mtlskit.core.profiles import (
     CLIENT,
     LONGEST_COMMON_NAME,
     NO_CONSTRAINTS,
+    NO_LOCATIONS,
     SERVER,
     AuthorityConstraints,
+    Locations,
     Names,
     Profile,
-    PublicKey,
-    RequestNames,
-    Role,
 )
-from mtlskit.errors import ConfigurationError, Conflict, IssuanceError, NotFound
+from mtlskit.errors import ConfigurationError, Conflict, NotFound
 from mtlskit.ports import Record, Store
 
 _YEARS_10 = timedelta(days=3650)
+_T = TypeVar("_T")
 
 
 def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-class CertificateAuthority:
+class CertificateAuthority(Desk):
     """One authority in a store. Make it with `create` or `take_over`, get it with `open`.
 
     May be shared between threads, and used on both sides of a fork. Keys are opened when they are first needed. What
     another process changes (a rotation) holds for everything that is issued afterwards.
+
+    Wherever `authorize` is taken, it is the hook that is asked before this object issues anything (`IssuanceRequest`).
     """
 
     __slots__ = ("_opened", "rotation")
 
     def __init__(
-        self, found: Record, *, store: Store, clock: Callable[[], datetime], signer: Signer | None = None
+        self,
+        found: Record,
+        *,
+        store: Store,
+        clock: Callable[[], datetime],
+        signer: Signer | None = None,
+        authorize: Authorize | None = None,
     ) -> None:
-        self._opened = OpenedAuthority(found, store=store, clock=clock, signer=signer)
+        self._opened = OpenedAuthority(found, store=store, clock=clock, signer=signer, authorize=authorize)
         self.rotation = Rotation(self._opened)
 
     @classmethod
@@ -75,44 +88,47 @@ class CertificateAuthority:
         store: Store,
         parent: CertificateAuthority | None = None,
         constraints: AuthorityConstraints = NO_CONSTRAINTS,
+        locations: Locations = NO_LOCATIONS,
         key_type: KeyType | str = KeyType.EC_P256,
         signer: Signer | None = None,
         lifetime: timedelta | None = None,
         requester: str = "",
         clock: Callable[[], datetime] = _utc_now,
+        authorize: Authorize | None = None,
     ) -> CertificateAuthority:
         """Makes an authority with a certificate for `<name> G1`: a root, or one that `parent` certifies.
 
         `name` has 1 to 58 octets of printable UTF-8. The key is new and sealed in the store, or `signer` has it.
         `lifetime` None means ten years for a root and five for an intermediate, or as long as `parent` lasts.
         `constraints` stand in its certificate; `AuthorityConstraints.for_clients_of(hostname)` gives those for one
-        custom hostname. `clock` gives UTC-aware moments. Raises Conflict if the store has an authority of that name:
-        of several makers at once exactly one succeeds. Raises IssuanceError for what `parent` may not certify.
+        custom hostname; `locations` stand in what it issues. `clock` gives UTC-aware moments. Raises Conflict if the
+        store has an authority of that name: of several makers at once exactly one succeeds. Raises IssuanceError for
+        what `parent` may not certify.
         """
         key_signer, place = signer_of(KeyType.parse(key_type), signer)
         plan = Plan(
             name=authority_name(name), signer=key_signer, place=place, constraints=constraints, lifetime=lifetime,
-            requester=requester, now=clock(),
+            requester=requester, now=clock(), locations=locations,
         )  # fmt: skip
         if parent is None:
             make_root(plan, store)
         else:
             above = parent._opened
             above.with_latest(lambda: make_intermediate(plan, store, above.issuing(), above.chain))
-        return cls.open(name, store=store, clock=clock, signer=key_signer)
+        return cls.open(name, store=store, clock=clock, signer=key_signer, authorize=authorize)
 
     @classmethod
     def ensure(cls, name: str, *, store: Store, **settings: Any) -> CertificateAuthority:
         """The authority of that name, made as by `create` where there is none. All who call it at once get the same."""
-        clock = settings.get("clock", _utc_now)
+        clock, authorize = settings.get("clock", _utc_now), settings.get("authorize")
         try:
-            return cls.open(name, store=store, clock=clock)
+            return cls.open(name, store=store, clock=clock, authorize=authorize)
         except NotFound:
             pass
         try:
             return cls.create(name, store=store, **settings)
         except Conflict:
-            return cls.open(name, store=store, clock=clock)
+            return cls.open(name, store=store, clock=clock, authorize=authorize)
 
     @classmethod
     def take_over(
@@ -122,8 +138,10 @@ class CertificateAuthority:
         *,
         store: Store,
         signer: Signer | None = None,
+        locations: Locations = NO_LOCATIONS,
         requester: str = "",
         clock: Callable[[], datetime] = _utc_now,
+        authorize: Authorize | None = None,
     ) -> CertificateAuthority:
         """Takes over an authority that exists: its certificate first, then those above it up to its root.
 
@@ -141,24 +159,32 @@ class CertificateAuthority:
         place = KeyPlace.STORE if signer is None else KeyPlace.SIGNER
         plan = Plan(
             name=authority_name(name), signer=key_signer, place=place, constraints=NO_CONSTRAINTS, lifetime=None,
-            requester=requester, now=clock(),
+            requester=requester, now=clock(), locations=locations,
         )  # fmt: skip
         take_over(plan, store, certificates[0], certificates[1:])
-        return cls.open(name, store=store, clock=clock, signer=key_signer)
+        return cls.open(name, store=store, clock=clock, signer=key_signer, authorize=authorize)
 
     @classmethod
     def open(
-        cls, name: str, *, store: Store, signer: Signer | None = None, clock: Callable[[], datetime] = _utc_now
+        cls,
+        name: str,
+        *,
+        store: Store,
+        signer: Signer | None = None,
+        clock: Callable[[], datetime] = _utc_now,
+        authorize: Authorize | None = None,
     ) -> CertificateAuthority:
         """The authority of that name; `signer` has its key where the store has it not. Raises NotFound."""
-        return cls(find_authority(store, name), store=store, clock=clock, signer=signer)
+        return cls(find_authority(store, name), store=store, clock=clock, signer=signer, authorize=authorize)
 
     @classmethod
-    def list(cls, store: Store, *, clock: Callable[[], datetime] = _utc_now) -> tuple[CertificateAuthority, ...]:
+    def list(
+        cls, store: Store, *, clock: Callable[[], datetime] = _utc_now, authorize: Authorize | None = None
+    ) -> tuple[CertificateAuthority, ...]:
         """All authorities of the store by name."""
         with store.snapshot() as snapshot:
             records = builtins.list(snapshot.scan(AUTHORITY, ""))
-        return tuple(cls(record, store=store, clock=clock) for record in records)
+        return tuple(cls(record, store=store, clock=clock, authorize=authorize) for record in records)
 
     @property
     def name(self) -> str:
@@ -215,9 +241,8 @@ class CertificateAuthority:
 
         Raises IssuanceError, which names the field: what the profile or the authority's certificate does not allow.
         """
-        _check_end_entity(profile)
         names = Names.of(common_name, dns=dns, uris=uris, emails=emails, ips=ips)
-        return self._issue(profile, names, KeyType.parse(key_type), lifetime, requester)
+        return self._issue(profile, names, key_type, lifetime, requester)
 
     def issue_client(
         self,
@@ -237,7 +262,7 @@ class CertificateAuthority:
         long, or not within the authority's own.
         """
         names = Names.of(common_name, dns=dns, uris=uris, emails=emails, ips=ips)
-        return self._issue(CLIENT, names, KeyType.parse(key_type), lifetime, requester)
+        return self._issue(CLIENT, names, key_type, lifetime, requester)
 
     def issue_server(
         self,
@@ -254,7 +279,7 @@ class CertificateAuthority:
         names = Names.of(dns=hostnames, ips=ips)
         first = names.sans[0].value if hostnames else ""
         named = Names(common_name=first, sans=names.sans) if 0 < len(first) <= LONGEST_COMMON_NAME else names
-        return self._issue(SERVER, named, KeyType.parse(key_type), lifetime, requester)
+        return self._issue(SERVER, named, key_type, lifetime, requester)
 
     def sign_request(
         self,
@@ -275,14 +300,9 @@ class CertificateAuthority:
         request's common name and SAN entries, under the same checks. Nothing else is taken from the request but its
         key. Raises IssuanceError, which names the field.
         """
-        _check_end_entity(profile)
-        parsed = requests.read_request(request)
-        requests.check_extensions(parsed)
         names = Names.of(common_name, dns=dns, uris=uris, emails=emails, ips=ips)
-        if not names and profile.request_names is RequestNames.REQUEST_IF_CALLER_GIVES_NONE:
-            names = requests.requested_names(parsed, profile)
-        order = self._order(profile, names, requests.proven_key(parsed), lifetime, requester)
-        return PresentedChain.from_certificates(*self._issued(order))
+        now = self._opened.clock()
+        return PresentedChain(self._issued(orders.for_request(request, profile, names, lifetime, requester, now)))
 
     def revoke(
         self,
@@ -292,18 +312,25 @@ class CertificateAuthority:
     ) -> Revocation:
         """Revokes a certificate that this authority issued, or a reservation; durable when it returns.
 
-        `certificate` is the certificate or its serial number: an int, or hexadecimal text in any notation. A second
-        call changes nothing and gives the first revocation, but for a hold, which a lasting reason replaces. Raises
-        NotFound for what was not issued here.
+        `certificate` is the certificate or its serial number: an int, hexadecimal text in any notation, or `decimal:`
+        and digits. A second call changes nothing and gives the first revocation, but for a hold, which a lasting reason
+        replaces and `release` ends. Raises NotFound for what was not issued here.
         """
-        found = certificate.certificate if isinstance(certificate, SigningChain) else certificate
-        der = to_der(found) if isinstance(found, x509.Certificate) else None
-        serial = found.serial_number if isinstance(found, x509.Certificate) else read_serial(found)
         parsed, now = RevocationReason.parse(reason), self._opened.clock()
-        for generation in reversed(self._opened.latest().generations):
-            with suppress(NotFound):
-                return revoke(self._opened.issuing(generation), serial, reason=parsed, now=now, der=der)
-        raise NotFound(f"expected a certificate issued by {self.name!r}, got the serial number {serial:x}")
+        return self._with_issuer_of(
+            certificate, lambda issuing, serial, der: revoke(issuing, serial, reason=parsed, now=now, der=der)
+        )
+
+    def release(self, certificate: int | str | x509.Certificate | SigningChain) -> Revocation | None:
+        """Ends a `certificate_hold`; durable when it returns, and the client gets in again at once.
+
+        `certificate` is as for `revoke`. Gives the hold that ended; None, and nothing happens, for what is not revoked,
+        so it may be called again. Raises Conflict for a revocation that lasts, NotFound for what was not issued here.
+        """
+        now = self._opened.clock()
+        return self._with_issuer_of(
+            certificate, lambda issuing, serial, der: release(issuing, serial, now=now, der=der)
+        )
 
     def record(self, certificates: Iterable[x509.Certificate], *, requester: str = "") -> None:
         """Writes certificates down that the authority issued before it was taken over, so that they can be revoked.
@@ -316,16 +343,51 @@ class CertificateAuthority:
         )
 
     def crl(
-        self, *, lifetime: timedelta = timedelta(days=7), now: datetime | None = None, generation: int | None = None
+        self,
+        *,
+        lifetime: timedelta = timedelta(days=7),
+        now: datetime | None = None,
+        generation: int | None = None,
+        scope: ListScope = WHOLE,
+        expired: Expired | str = Expired.KEEP,
+        delta_url: str | None = None,
     ) -> x509.CertificateRevocationList:
         """The complete revocation list (RFC 5280, 5), good from `now` (UTC-aware, the clock's without) for `lifetime`.
 
-        Each generation has its own (by default: the active one's).
-
-        It has every revocation acknowledged before this call, and a number above all lists before it.
+        Each generation has its own (by default: the active one's). It has every revocation of its `scope` that was
+        acknowledged before this call, and a number above all lists before it. `expired="drop"` leaves certificates out
+        that have expired, once they were on a list of after their end. `delta_url` is where its delta lists are said
+        to be. Raises IssuanceError for what no list can say, Conflict for a scope whose URL stood for another.
         """
-        wanted = None if generation is None else self._opened.generation(generation)
-        return make_list(self._opened.issuing(wanted), now=now or self._opened.clock(), lifetime=lifetime)
+        order = ListOrder(
+            now=now or self._opened.clock(), lifetime=lifetime, scope=scope, expired=Expired.parse(expired),
+            delta_url=delta_url,
+        )  # fmt: skip
+        return x509.load_der_x509_crl(complete_list(self._issuing_lists(generation), order).der)
+
+    def delta_crl(
+        self,
+        *,
+        base: int | None = None,
+        lifetime: timedelta = timedelta(days=1),
+        now: datetime | None = None,
+        generation: int | None = None,
+        scope: ListScope = WHOLE,
+    ) -> x509.CertificateRevocationList:
+        """What has changed since the complete list of that number (RFC 5280, 5.2.4), by default since the last one.
+
+        Revocations, other reasons, and, as removeFromCRL, what was released. Its own number is above the base's. The
+        rest is as for `crl`. Raises NotFound where there is no such list of this scope and generation.
+        """
+        order = ListOrder(now=now or self._opened.clock(), lifetime=lifetime, scope=scope)
+        return x509.load_der_x509_crl(delta_list(self._issuing_lists(generation), order, base).der)
+
+    def export_pkcs12(self, *, password: bytes, requester: str = "") -> bytes:
+        """The active certificate, those above it and its key as PKCS #12 (RFC 7292) under `password`; audited.
+
+        Raises ConfigurationError for an empty password, and for a key that a signer keeps.
+        """
+        return export_pkcs12(self._opened, password=password, requester=requester)
 
     def pending(self) -> tuple[Reservation, ...]:
         """What was reserved and never finished: by processes that ended in between, and by those at it right now.
@@ -343,31 +405,34 @@ class CertificateAuthority:
     def __reduce__(self) -> NoReturn:
         raise TypeError("expected a value without a private key to pickle, got CertificateAuthority")
 
+    def _with_issuer_of(
+        self,
+        certificate: int | str | x509.Certificate | SigningChain,
+        work: Callable[[Issuing, int, bytes | None], _T],
+    ) -> _T:
+        found = certificate.certificate if isinstance(certificate, SigningChain) else certificate
+        der = to_der(found) if isinstance(found, x509.Certificate) else None
+        serial = found.serial_number if isinstance(found, x509.Certificate) else read_serial(found)
+        for generation in reversed(self._opened.latest().generations):
+            with suppress(NotFound):
+                return work(self._opened.issuing(generation), serial, der)
+        raise NotFound(f"expected a certificate issued by {self.name!r}, got the serial number {serial:x}")
+
+    def _issuing_lists(self, generation: int | None) -> Issuing:
+        return self._opened.issuing(None if generation is None else self._opened.generation(generation))
+
     def _issue(
-        self, profile: Profile, names: Names, key_type: KeyType, lifetime: timedelta | None, requester: str
+        self, profile: Profile, names: Names, key_type: KeyType | str, lifetime: timedelta | None, requester: str
     ) -> IssuedCertificate:
-        key = generate_key(key_type)
-        order = self._order(profile, names, key.public_key(), lifetime, requester)
-        return IssuedCertificate(key, self._issued(order))
+        now = self._opened.clock()
+        prepared = orders.for_new_key(key_type, profile, names, lifetime, requester, now)
+        return prepared.issued(self._issued(prepared.order))
 
-    def _issued(self, order: Order) -> tuple[x509.Certificate, ...]:
-        opened = self._opened
-        der = opened.with_latest(lambda: issue(opened.issuing(), order))
-        return (x509.load_der_x509_certificate(der), *opened.record.presented)
+    def _issued(self, order: Order) -> tuple[bytes, ...]:
+        """The certificate in DER and those that are presented after it."""
 
-    def _order(
-        self, profile: Profile, names: Names, public_key: PublicKey, lifetime: timedelta | None, requester: str
-    ) -> Order:
-        return Order(
-            profile=profile,
-            names=names,
-            public_key=public_key,
-            lifetime=lifetime,
-            requester=requester,
-            now=self._opened.clock(),
-        )
+        def issued() -> tuple[bytes, ...]:
+            issuing = self._opened.issuing()
+            return (issue(issuing, order), *issuing.presented)
 
-
-def _check_end_entity(profile: Profile) -> None:
-    if profile.role is not Role.END_ENTITY:
-        raise IssuanceError(f"profile: expected one of an end entity, got {profile.name!r}")
+        return self._opened.with_latest(issued)

@@ -25,8 +25,10 @@ from mtlskit.authority.topics import authority_topic
 from mtlskit.core.certificates import spki_id, to_der
 from mtlskit.core.profiles import (
     INTERMEDIATE,
+    NO_LOCATIONS,
     ROOT,
     AuthorityConstraints,
+    Locations,
     Names,
     certificate_builder,
     checked_common_name,
@@ -36,7 +38,7 @@ from mtlskit.errors import Conflict, NotFound
 from mtlskit.ports import Store, Transaction
 
 _LONGEST_NAME: Final = 58  # leaves room for " G" and the generation in a common name of 64 octets
-_ELSEWHERE: Final = b""  # stands for a private key that the store does not have
+ELSEWHERE: Final = b""  # stands for a private key that the store does not have
 
 
 def authority_name(text: str) -> str:
@@ -55,6 +57,7 @@ class Plan:
     lifetime: timedelta | None
     requester: str
     now: datetime
+    locations: Locations = NO_LOCATIONS
 
     @property
     def key_id(self) -> str:
@@ -70,7 +73,7 @@ def signer_of(key_type: KeyType, signer: Signer | None) -> tuple[Signer, KeyPlac
 def make_root(plan: Plan, store: Store) -> AuthorityRecord:
     """A new authority with a self-signed certificate; raises Conflict if there is one of that name."""
     generation, issued = self_signed(plan, number=1)
-    record = AuthorityRecord(name=plan.name, generations=(generation,))
+    record = AuthorityRecord(name=plan.name, generations=(generation,), locations=plan.locations)
     _store(record, plan, store, issued)
     return record
 
@@ -82,7 +85,9 @@ def make_intermediate(plan: Plan, store: Store, parent: Issuing, above: Sequence
             raise Conflict(f"expected a new name for an authority, got {plan.name!r}, which there is")
     certificate = x509.load_der_x509_certificate(issue(parent, certificate_order(plan, number=1)))
     generation = Generation(number=1, certificate=certificate, key_place=plan.place, above=tuple(above))
-    record = AuthorityRecord(name=plan.name, generations=(generation,), parent=parent.authority)
+    record = AuthorityRecord(
+        name=plan.name, generations=(generation,), parent=parent.authority, locations=plan.locations
+    )
     try:
         _store(record, plan, store, None)
     except Conflict:
@@ -97,7 +102,7 @@ def take_over(
 ) -> AuthorityRecord:
     """The authority that a certificate and its key are already; both have been checked."""
     generation = Generation(number=1, certificate=certificate, key_place=plan.place, above=tuple(above))
-    record = AuthorityRecord(name=plan.name, generations=(generation,))
+    record = AuthorityRecord(name=plan.name, generations=(generation,), locations=plan.locations)
     issued = None
     if generation.is_root:
         reservation = reservation_of(certificate, plan, b"")
@@ -146,9 +151,9 @@ def reservation_of(certificate: x509.Certificate, plan: Plan, to_be_signed: byte
 
 def store_key(transaction: Transaction, plan: Plan, store: Store) -> None:
     """Keeps the sealed key, or the mark that it is elsewhere; raises Conflict if an authority has this key already."""
-    sealed = _ELSEWHERE
+    sealed = ELSEWHERE
     if isinstance(plan.signer, KeySigner) and plan.place is KeyPlace.STORE:
-        sealed = store.seal(plan.signer.to_der(), context=_context(plan.key_id))
+        sealed = store.seal(plan.signer.to_der(), context=key_context(plan.key_id))
     try:
         transaction.insert(AUTHORITY_KEY, "", plan.key_id, sealed)
     except Conflict:
@@ -159,9 +164,9 @@ def open_signer(store: Store, key_id: str) -> KeySigner:
     """The signer with the sealed key of that id; raises NotFound, and StoreError where it does not open."""
     with store.snapshot() as snapshot:
         found = snapshot.get(AUTHORITY_KEY, "", key_id)
-    if found is None or found.value == _ELSEWHERE:
+    if found is None or found.value == ELSEWHERE:
         raise NotFound(f"expected the private key with the id {key_id[:16]}..., got none in the store")
-    return KeySigner.from_der(store.unseal(found.value, context=_context(key_id)))
+    return KeySigner.from_der(store.unseal(found.value, context=key_context(key_id)))
 
 
 def _store(record: AuthorityRecord, plan: Plan, store: Store, issued: CertificateRecord | None) -> None:
@@ -186,5 +191,6 @@ def _store(record: AuthorityRecord, plan: Plan, store: Store, issued: Certificat
         transaction.touch(authority_topic(plan.name))
 
 
-def _context(key_id: str) -> str:
+def key_context(key_id: str) -> str:
+    """What the sealed key of that id is bound to."""
     return f"authority-key:{key_id}"

@@ -8,6 +8,7 @@ from typing import Any
 from mtlskit.errors import StoreError
 
 _encode = json.JSONEncoder(separators=(",", ":")).encode
+quoted = json.encoder.encode_basestring_ascii  # a text as a JSON string, as `dump` writes it
 
 
 def dump(value: dict[str, Any]) -> bytes:

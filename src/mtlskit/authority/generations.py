@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -12,6 +12,8 @@ from cryptography import x509
 
 from mtlskit.authority.documents import dump, load, unreadable
 from mtlskit.core.certificates import public_key_id, to_der
+from mtlskit.core.profiles import NO_LOCATIONS, Locations
+from mtlskit.errors import ConfigurationError
 
 
 class GenerationState(StrEnum):
@@ -60,11 +62,15 @@ class Generation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuthorityRecord:
-    """An authority: its generations, the oldest first. `parent` is the authority above, where the store has it."""
+    """An authority: its generations, the oldest first. `parent` is the authority above, where the store has it.
+
+    `locations` stand in what it issues.
+    """
 
     name: str
     generations: tuple[Generation, ...]
     parent: str = ""
+    locations: Locations = NO_LOCATIONS
 
     @property
     def active(self) -> Generation:
@@ -103,7 +109,8 @@ class AuthorityRecord:
 
     def to_json(self) -> bytes:
         """The stored form."""
-        return dump({"name": self.name, "parent": self.parent, "generations": list(map(_written, self.generations))})
+        found = {"name": self.name, "parent": self.parent, "generations": list(map(_written, self.generations))}
+        return dump(found if self.locations == NO_LOCATIONS else found | {"locations": asdict(self.locations)})
 
     @classmethod
     def from_json(cls, value: bytes) -> AuthorityRecord:
@@ -111,8 +118,13 @@ class AuthorityRecord:
         found = load(value, "an authority")
         try:
             generations = tuple(map(_read, found["generations"]))
-            return cls(name=found["name"], generations=generations, parent=found.get("parent", ""))
-        except (KeyError, TypeError, ValueError):
+            return cls(
+                name=found["name"],
+                generations=generations,
+                parent=found.get("parent", ""),
+                locations=Locations(**found.get("locations", {})),
+            )
+        except (KeyError, TypeError, ValueError, ConfigurationError):
             raise unreadable("an authority") from None
 
 

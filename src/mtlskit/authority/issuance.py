@@ -1,80 +1,45 @@
 """The order of issuance (I10): written down, signed, written down as issued, returned. Never otherwise.
 
-1. One transaction records the serial number, the hash of the bytes to be signed, the profile, the subject and the
-   requester as a reservation, with an audit row, and commits.
-2. The signer signs those bytes, once.
-3. A second transaction turns the reservation into the certificate's record.
-4. Only then the certificate leaves this module.
+1. Everything that can be refused is refused, the authorisation hook last.
+2. One transaction records the serial number, the hash of the bytes to be signed, the profile, the subject and the
+   requester as a reservation, with an audit row, and commits. It may do so for several certificates.
+3. The signer signs those bytes, once.
+4. A second transaction turns the reservations into the certificates' records.
+5. Only then the certificates leave this module.
 
-Whatever ends the process in between leaves a reservation: it is listed, can be revoked, and its serial number is
-never used again.
+Whatever ends the process in between leaves reservations: they are listed, can be revoked, and their serial numbers
+are never used again.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-
-from cryptography import x509
+from collections.abc import Callable, Sequence
+from typing import Final
 
 from mtlskit.authority.assembly import Assembly
-from mtlskit.authority.ledger import AUTHORITY, Reservation, finish, reserve
-from mtlskit.authority.limits import IssuerLimits
-from mtlskit.authority.serials import draw_serial
-from mtlskit.core.profiles import (
-    NO_CONSTRAINTS,
-    AuthorityConstraints,
-    Issuer,
-    Names,
-    Profile,
-    PublicKey,
-    certificate_builder,
-    check_names,
-    validity,
-)
+from mtlskit.authority.drafting import Draft, Issuing, Order, Predecessor, draft_of, order_details, written
+from mtlskit.authority.ledger import AUTHORITY, REVOCATION, finish, reserve
+from mtlskit.authority.serials import draw_serial, serial_key
 from mtlskit.errors import Conflict, IssuanceError, MTLSError, NotFound
-from mtlskit.ports import Store, Transaction
+from mtlskit.ports import Snapshot, Transaction
 
-_DRAWS = 8  # two equal draws of 159 bits do not happen; more of them mean a broken source of randomness
+__all__ = [
+    "Issuing",
+    "Order",
+    "Superseded",
+    "check_unrevoked",
+    "issue",
+    "record_all",
+    "reserve_all",
+    "revoked_meanwhile",
+    "sign",
+]
+
+_DRAWS: Final = 8  # two equal draws of 159 bits do not happen; more of them mean a broken source of randomness
 
 
 class Superseded(Exception):
     """The authority has changed since it was read, in this process or another."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Issuing:
-    """The authority that issues: its name, its key's id in hexadecimal, its certificate's data and its signature.
-
-    `version` is that of the authority's record: nothing is issued under a record that is not the latest.
-    """
-
-    authority: str
-    version: int
-    key_id: str
-    issuer: Issuer
-    limits: IssuerLimits
-    assembly: Assembly
-    store: Store
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
-    """A certificate that is wanted. `lifetime` None means the profile's default; `now` is UTC-aware.
-
-    `constraints` are for an authority's certificate; `like` is one that has the subject and the key identifier already.
-    """
-
-    profile: Profile
-    names: Names
-    public_key: PublicKey
-    lifetime: timedelta | None
-    requester: str
-    now: datetime
-    constraints: AuthorityConstraints = NO_CONSTRAINTS
-    like: x509.Certificate | None = None
 
 
 def issue(issuing: Issuing, order: Order, *, draw: Callable[[], int] = draw_serial) -> bytes:
@@ -82,26 +47,64 @@ def issue(issuing: Issuing, order: Order, *, draw: Callable[[], int] = draw_seri
 
     Raises Superseded where `issuing` was made from an older record of the authority.
     """
-    check_names(order.profile, order.names)
-    issuing.limits.check_profile(order.profile, order.constraints)
-    reservation, to_be_signed = _reserve(issuing, order, draw)
-    der = _sign(issuing.assembly, to_be_signed)
-    _record(issuing, reservation.serial_number, der)
+    (draft,) = reserve_all(issuing, [draft_of(issuing, order, draw=draw)], draw=draw)
+    der = sign(issuing.assembly, draft)
+    if not all(record_all(issuing, [(draft, der)])):
+        raise revoked_meanwhile()
     return der
 
 
-def _reserve(issuing: Issuing, order: Order, draw: Callable[[], int]) -> tuple[Reservation, bytes]:
+def reserve_all(issuing: Issuing, drafts: Sequence[Draft], *, draw: Callable[[], int] = draw_serial) -> Sequence[Draft]:
+    """Records the drafts as reservations, all or none, under serial numbers that were never used: theirs or others.
+
+    Raises Superseded, IssuanceError where what one renews has been revoked, StoreError.
+    """
     for _ in range(_DRAWS):
-        reservation, to_be_signed = _prepare(issuing, order, draw())
         try:
             with issuing.store.transaction() as transaction:
                 _check_current(transaction, issuing)
-                reserve(transaction, issuing.key_id, reservation)
-                transaction.append_audit("certificate.reserved", _audit_details(issuing, reservation))
+                for draft in drafts:
+                    _reserve(transaction, issuing, draft)
         except Conflict:
+            drafts = [written(issuing, each.order, draw()) for each in drafts]
             continue
-        return reservation, to_be_signed
+        return drafts
     raise IssuanceError(f"expected an unused serial number, got {_DRAWS} that were used before")
+
+
+def sign(assembly: Assembly, draft: Draft) -> bytes:
+    """The certificate in DER; raises IssuanceError where the signer fails."""
+    try:
+        return assembly.sign(draft.to_be_signed)
+    except MTLSError:
+        raise
+    except Exception as error:
+        raise IssuanceError(f"expected a signature, got {type(error).__name__} from the signer") from error
+
+
+def record_all(issuing: Issuing, signed: Sequence[tuple[Draft, bytes]]) -> list[bool]:
+    """Turns reservations into the records of certificates in DER, and tells for which there still was one."""
+    found = []
+    with issuing.store.transaction() as transaction:
+        for draft, der in signed:
+            try:
+                finish(transaction, issuing.key_id, draft.reservation.serial_number, der)
+            except NotFound:
+                found.append(False)
+            else:
+                found.append(True)
+    return found
+
+
+def revoked_meanwhile() -> IssuanceError:
+    """The error for a certificate whose reservation was revoked before it was recorded: it must not leave."""
+    return IssuanceError("expected the reservation of this certificate, got it revoked meanwhile")
+
+
+def check_unrevoked(snapshot: Snapshot, old: Predecessor) -> None:
+    """Raises IssuanceError where the certificate that is to be renewed is revoked, or on hold."""
+    if snapshot.get(REVOCATION, old.key_id, serial_key(old.certificate.serial_number)) is not None:
+        raise IssuanceError("certificate: expected one to renew that is not revoked, got a revoked one")
 
 
 def _check_current(transaction: Transaction, issuing: Issuing) -> None:
@@ -110,56 +113,14 @@ def _check_current(transaction: Transaction, issuing: Issuing) -> None:
         raise Superseded
 
 
-def _prepare(issuing: Issuing, order: Order, serial: int) -> tuple[Reservation, bytes]:
-    life = validity(order.profile, now=order.now, lifetime=order.lifetime, issuer=issuing.issuer)
-    builder = certificate_builder(
-        order.profile,
-        names=order.names,
-        public_key=order.public_key,
-        issuer=issuing.issuer,
-        serial_number=serial,
-        validity=life,
-        constraints=order.constraints,
-        like=order.like,
-    )
-    to_be_signed = issuing.assembly.to_be_signed(builder)
-    issuing.limits.check_names(issuing.assembly.unsigned(to_be_signed))
-    reservation = Reservation(
-        serial_number=serial,
-        tbs_sha256=hashlib.sha256(to_be_signed).hexdigest(),
-        profile=order.profile.name,
-        subject=str(order.names),
-        requester=order.requester,
-        reserved_at=order.now,
-        not_after=life.not_after,
-    )
-    return reservation, to_be_signed
+def _reserve(transaction: Transaction, issuing: Issuing, draft: Draft) -> None:
+    if draft.order.renews is not None:
+        check_unrevoked(transaction, draft.order.renews)
+    reserve(transaction, issuing.key_id, draft.reservation)
+    transaction.append_audit("certificate.reserved", _audit_details(issuing, draft))
 
 
-def _sign(assembly: Assembly, to_be_signed: bytes) -> bytes:
-    try:
-        return assembly.sign(to_be_signed)
-    except MTLSError:
-        raise
-    except Exception as error:
-        raise IssuanceError(f"expected a signature, got {type(error).__name__} from the signer") from error
-
-
-def _record(issuing: Issuing, serial: int, der: bytes) -> None:
-    try:
-        with issuing.store.transaction() as transaction:
-            finish(transaction, issuing.key_id, serial, der)
-    except NotFound:
-        raise IssuanceError("expected the reservation of this certificate, got it revoked meanwhile") from None
-
-
-def _audit_details(issuing: Issuing, reservation: Reservation) -> dict[str, str]:
-    return {
-        "authority": issuing.authority,
-        "issuer_key": issuing.key_id,
-        "serial": f"{reservation.serial_number:x}",
-        "tbs_sha256": reservation.tbs_sha256,
-        "profile": reservation.profile,
-        "subject": reservation.subject,
-        "requester": reservation.requester,
-    }
+def _audit_details(issuing: Issuing, draft: Draft) -> dict[str, str]:
+    reservation = draft.reservation
+    details = {"serial": f"{reservation.serial_number:x}", "tbs_sha256": reservation.tbs_sha256}
+    return order_details(issuing, draft.order) | details

@@ -1,63 +1,81 @@
-"""A certificate that was just issued with its key, and how it gets to a file: whole, readable by its owner alone."""
+"""A certificate that was just issued with its key, and how it gets to files."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-from mtlskit.core.certificates import SigningChain
+from cryptography.hazmat.primitives import serialization
+
+from mtlskit.authority.files import Secret, write_private
+from mtlskit.core.certificates import SigningChain, to_der
 from mtlskit.errors import ConfigurationError
+
+_LONGEST_PASSWORD = 1023  # octets; OpenSSL takes no more
 
 
 class IssuedCertificate(SigningChain):
-    """A new end-entity certificate, its private key, and the chain below the root."""
+    """A new end-entity certificate, its private key, and the chain below the root.
+
+    What is saved has mode 0600 from its first byte on, whatever the umask, and takes its place atomically; links are
+    replaced and not followed. A `password` has 1 to 1023 bytes. Every `save` raises ConfigurationError for another
+    password and where a file cannot be written; then those that were there are as before.
+    """
 
     __slots__ = ()
 
     def save(self, path: str | os.PathLike[str], *, password: bytes | None = None) -> None:
-        """Writes key and chain in PEM, the key encrypted where a password is given.
-
-        The file has mode 0600 from its first byte on, whatever the umask, and takes its place atomically. Raises
-        ConfigurationError where it cannot be written.
-        """
-        write_private(Path(path), self.to_pem(password=password))
+        """Writes key and chain into one file in PEM, the key encrypted (PKCS #8) where a password is given."""
+        write_private((Path(path), Secret(self.to_pem(password=_checked(password)))))
 
     def save_pkcs12(self, path: str | os.PathLike[str], *, password: bytes) -> None:
-        """Writes key and chain as PKCS #12 (RFC 7292) under `password`, as `save` does."""
-        write_private(Path(path), self.to_pkcs12(password=password))
+        """Writes key and chain into one file as PKCS #12 (RFC 7292) under `password`."""
+        write_private((Path(path), Secret(self.to_pkcs12(password=_required(password)))))
+
+    def save_pair(
+        self, chain: str | os.PathLike[str], key: str | os.PathLike[str], *, password: bytes | None = None
+    ) -> None:
+        """Writes the chain and the key into a file each in PEM, the key encrypted where a password is given.
+
+        Two files cannot change in one step. They are both on the disk before one takes its place, the key first and
+        the chain straight after it, or neither does. In between, and for ever if the machine dies there, the new key
+        is beside the old chain: who reads then notices, for every TLS library, and SigningChain, refuses a key that
+        is not the certificate's; it reads again, or has to be given a new pair. `save` has no such moment.
+        """
+        secret = Secret(self.key_pem(password=password))
+        write_private((Path(key), secret), (Path(chain), Secret(self.chain_pem())))
+
+    def save_der(
+        self, certificate: str | os.PathLike[str], key: str | os.PathLike[str], *, password: bytes | None = None
+    ) -> None:
+        """As `save_pair` in DER: the certificate alone, for DER knows no chains, and the key in PKCS #8."""
+        secret = Secret(self.key_der(password=password))
+        write_private((Path(key), secret), (Path(certificate), Secret(self.certificate_der())))
+
+    def certificate_der(self) -> bytes:
+        """The end-entity certificate in DER."""
+        return to_der(self.certificate)
+
+    def key_der(self, *, password: bytes | None = None) -> bytes:
+        """The key as PKCS #8 in DER (RFC 5958), encrypted where a password is given; raises ConfigurationError."""
+        return self._key(serialization.Encoding.DER, password)
+
+    def key_pem(self, *, password: bytes | None = None) -> bytes:
+        """The key as PKCS #8 in PEM, encrypted where a password is given; raises ConfigurationError."""
+        return self._key(serialization.Encoding.PEM, password)
+
+    def _key(self, encoding: serialization.Encoding, password: bytes | None) -> bytes:
+        encryption: serialization.KeySerializationEncryption = serialization.NoEncryption()
+        if _checked(password) is not None:
+            encryption = serialization.BestAvailableEncryption(_required(password))
+        return self.private_key.private_bytes(encoding, serialization.PrivateFormat.PKCS8, encryption)
 
 
-def write_private(path: Path, content: bytes) -> None:
-    """Writes a file of mode 0600, whole or not at all; raises ConfigurationError."""
-    draft = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
-    try:
-        _write_new(draft, content)
-        try:
-            os.replace(draft, path)
-        except OSError:
-            draft.unlink()
-            raise
-        _sync_directory(path.parent)
-    except OSError as error:
-        raise ConfigurationError(f"expected to write {str(path)!r}, got {error.strerror!r}") from None
+def _checked(password: bytes | None) -> bytes | None:
+    return None if password is None else _required(password)
 
 
-def _write_new(path: Path, content: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        with open(descriptor, "wb") as file:
-            os.fchmod(descriptor, 0o600)  # a umask can only have taken the owner's rights away
-            file.write(content)
-            file.flush()
-            os.fsync(descriptor)
-    except OSError:
-        path.unlink()
-        raise
-
-
-def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _required(password: bytes | None) -> bytes:
+    if not isinstance(password, bytes) or not 0 < len(password) <= _LONGEST_PASSWORD:
+        raise ConfigurationError(f"expected a password of 1 to {_LONGEST_PASSWORD} bytes, got another")
+    return password

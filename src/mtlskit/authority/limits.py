@@ -18,21 +18,28 @@ from mtlskit.errors import IssuanceError
 
 
 class IssuerLimits:
-    """Those of an issuer: its own certificate's first, then those above it."""
+    """Those of an issuer: its own certificate's first, then those above it.
 
-    __slots__ = ("_chain", "_has_constraints", "_usages")
+    `constrain_names` tells whether names have to be checked: whether one of them has name constraints.
+    """
+
+    __slots__ = ("_chain", "_usages", "constrain_names")
 
     def __init__(self, certificates: Sequence[x509.Certificate]) -> None:
         self._chain = tuple(ParsedCertificate(to_der(each)) for each in certificates)
-        self._has_constraints = any(each.has_constraints for each in self._chain)
+        self.constrain_names = any(each.has_constraints for each in self._chain)
         usages = (each.extensions.get(ExtensionOID.EXTENDED_KEY_USAGE) for each in self._chain)
         self._usages = [frozenset(each) for each in usages if each is not None]
 
     def check_profile(self, profile: Profile, constraints: AuthorityConstraints) -> None:
-        """Raises IssuanceError for a purpose that is not the issuer's, and for an authority where none may follow."""
+        """Raises IssuanceError for a purpose that is not the issuer's, and for an authority where none may follow.
+
+        An authority without purposes of its own is bound by those above it.
+        """
         wanted = {purpose_oid(usage) for usage in profile.extended_key_usages or constraints.extended_key_usages}
         for usages in self._usages:
-            if ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE not in usages and not (wanted and wanted <= usages):
+            within = wanted <= usages if wanted else profile.role is Role.AUTHORITY
+            if ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE not in usages and not within:
                 allowed, found = (", ".join(sorted(each._name for each in some)) for some in (usages, wanted))
                 raise IssuanceError(
                     f"extended_key_usage: expected purposes among the issuer's {allowed}, got {found or 'any'}"
@@ -42,8 +49,6 @@ class IssuerLimits:
 
     def check_names(self, unsigned: bytes) -> None:
         """Raises IssuanceError for names that the issuer's name constraints do not permit; `unsigned` is DER."""
-        if not self._has_constraints:
-            return
         chain = (ParsedCertificate(unsigned), *self._chain)
         fault = constraint_fault(chain, COMPATIBLE, Budget(Limits()))
         if fault is not None:

@@ -10,13 +10,15 @@ from typing import TypeVar
 from cryptography import x509
 
 from mtlskit.authority.assembly import Assembly
+from mtlskit.authority.authorization import Authorize
 from mtlskit.authority.creation import open_signer
+from mtlskit.authority.drafting import Templates
 from mtlskit.authority.generations import AuthorityRecord, Generation, KeyPlace
 from mtlskit.authority.issuance import Issuing, Superseded
 from mtlskit.authority.ledger import AUTHORITY
 from mtlskit.authority.limits import IssuerLimits
 from mtlskit.authority.signers import Signer
-from mtlskit.core.certificates import spki_id
+from mtlskit.core.certificates import spki_id, to_der
 from mtlskit.core.profiles import Issuer
 from mtlskit.errors import ConfigurationError, Conflict, NotFound
 from mtlskit.ports import Record, Store
@@ -37,12 +39,21 @@ class _State:
 class OpenedAuthority:
     """The authority behind a `CertificateAuthority`. May be shared between threads."""
 
-    __slots__ = ("_signers", "_state", "clock", "store")
+    __slots__ = ("_authorize", "_signers", "_state", "clock", "store")
 
-    def __init__(self, found: Record, *, store: Store, clock: Callable[[], datetime], signer: Signer | None) -> None:
+    def __init__(
+        self,
+        found: Record,
+        *,
+        store: Store,
+        clock: Callable[[], datetime],
+        signer: Signer | None,
+        authorize: Authorize | None = None,
+    ) -> None:
         """Raises ConfigurationError for a signer with another key."""
         self.store = store
         self.clock = clock
+        self._authorize = authorize
         self._state = _state(found)
         self._signers: dict[str, Signer] = {}
         if signer is not None:
@@ -93,16 +104,7 @@ class OpenedAuthority:
         wanted = generation or state.record.active
         found = state.issuing.get(wanted.number)
         if found is None:
-            chain = (wanted.certificate, *wanted.above)
-            found = state.issuing[wanted.number] = Issuing(
-                authority=self.name,
-                version=state.version,
-                key_id=wanted.key_id,
-                issuer=Issuer.of(*chain),
-                limits=IssuerLimits(chain),
-                assembly=Assembly(self._signer(wanted)),
-                store=self.store,
-            )
+            found = state.issuing[wanted.number] = self._issuing(state, wanted)
         return found
 
     def add_signer(self, signer: Signer) -> None:
@@ -111,6 +113,24 @@ class OpenedAuthority:
         if key_id not in {each.key_id for each in self._state.record.generations}:
             raise ConfigurationError(f"expected a signer with a key of {self.name!r}, got one with another key")
         self._signers[key_id] = signer
+
+    def _issuing(self, state: _State, generation: Generation) -> Issuing:
+        chain = (generation.certificate, *generation.above)
+        issuer, assembly = Issuer.of(*chain), Assembly(self._signer(generation))
+        locations = state.record.locations.of_generation(generation.number, generation.key_id)
+        return Issuing(
+            authority=state.record.name,
+            version=state.version,
+            key_id=generation.key_id,
+            issuer=issuer,
+            limits=IssuerLimits(chain),
+            assembly=assembly,
+            templates=Templates(issuer, algorithm=assembly.algorithm, locations=locations),
+            store=self.store,
+            presented=tuple(map(to_der, state.record.presented)),
+            locations=locations,
+            authorize=self._authorize,
+        )
 
     def _signer(self, generation: Generation) -> Signer:
         key_id = generation.key_id

@@ -1,17 +1,15 @@
-"""Revocation and revocation lists (RFC 5280, 5): durable before acknowledged, and never a list number twice."""
+"""Revoking a certificate and releasing one from a hold (RFC 5280, 5.3.1): durable before acknowledged."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 
-from cryptography import x509
-from cryptography.hazmat.primitives import serialization
-
+from mtlskit.authority.changes import ChangeKind, append_change
 from mtlskit.authority.issuance import Issuing
 from mtlskit.authority.ledger import (
     CERTIFICATE,
+    RESERVATION,
     REVOCATION,
     CertificateRecord,
     Revocation,
@@ -20,9 +18,12 @@ from mtlskit.authority.ledger import (
 )
 from mtlskit.authority.serials import serial_key
 from mtlskit.authority.topics import revocation_topic
-from mtlskit.core.profiles import ROOT
-from mtlskit.errors import IssuanceError, NotFound
-from mtlskit.ports import Record, Transaction
+from mtlskit.core.profiles import CROSS, INTERMEDIATE, ROOT, Role
+from mtlskit.core.validation.certificate import ParsedCertificate
+from mtlskit.errors import Conflict, IssuanceError, NotFound
+from mtlskit.ports import Transaction
+
+_AUTHORITIES = frozenset({ROOT.name, INTERMEDIATE.name, CROSS.name})
 
 
 class RevocationReason(StrEnum):
@@ -56,81 +57,88 @@ def revoke(
     given. Raises NotFound where no such certificate was issued or reserved.
     """
     with issuing.store.transaction() as transaction:
-        _settle(transaction, issuing, serial, der)
+        certificate = _settle(transaction, issuing, serial, der)
         found = transaction.get(REVOCATION, issuing.key_id, serial_key(serial))
         if found is None:
-            revocation = Revocation(serial_number=serial, reason=reason.value, revoked_at=now.replace(microsecond=0))
-            transaction.insert(REVOCATION, issuing.key_id, serial_key(serial), revocation.to_json())
+            revocation = _revocation(certificate, reason, now)
+            transaction.insert(REVOCATION, issuing.key_id, serial_key(serial), revocation.to_text().encode())
         else:
-            revocation = Revocation.from_json(found.key, found.value)
+            revocation = Revocation.of(found)
             if not _lasts_longer(reason, than=revocation.reason):
                 return revocation
             revocation = with_reason(revocation, reason.value)
-            transaction.replace(REVOCATION, issuing.key_id, found.key, revocation.to_json())
-        transaction.append_audit("certificate.revoked", _audit_details(issuing, revocation))
-        transaction.touch(revocation_topic(bytes.fromhex(issuing.key_id)))
+            transaction.replace(REVOCATION, issuing.key_id, found.key, revocation.to_text().encode())
+        _write_down(transaction, issuing, ChangeKind.REVOKED, revocation, now)
     return revocation
 
 
-def make_list(issuing: Issuing, *, now: datetime, lifetime: timedelta) -> x509.CertificateRevocationList:
-    """The complete list of this moment under the next number, which is recorded before anything is signed."""
-    this_update = now.replace(microsecond=0)
-    next_update = this_update + lifetime
-    if lifetime <= timedelta(0):
-        raise IssuanceError(f"lifetime: expected more than nothing for a revocation list, got {lifetime}")
+def release(issuing: Issuing, serial: int, *, now: datetime, der: bytes | None = None) -> Revocation | None:
+    """Ends the hold of a certificate, and gives it; None, and nothing happens, where it is not revoked.
+
+    Raises Conflict for a revocation that lasts, NotFound where no such certificate was issued.
+    """
     with issuing.store.transaction() as transaction:
-        number = transaction.increment(f"crl:{issuing.key_id}")
-        records = list(transaction.scan(REVOCATION, issuing.key_id))
-        transaction.append_audit(
-            "crl.numbered",
-            {
-                "authority": issuing.authority,
-                "issuer_key": issuing.key_id,
-                "number": str(number),
-                "entries": str(len(records)),
-                "next_update": next_update.isoformat(),
-            },
-        )
-    builder = x509.CertificateRevocationListBuilder(
-        issuer_name=issuing.issuer.name,
-        last_update=this_update.replace(tzinfo=None),
-        next_update=next_update.replace(tzinfo=None),
-        extensions=_extensions(issuing, number),
-        revoked_certificates=_entries(records),
-    )
-    der = issuing.assembly.sign(issuing.assembly.to_be_signed(builder))
-    return x509.load_der_x509_crl(der)
+        _find(transaction, issuing, serial, der)
+        found = transaction.get(REVOCATION, issuing.key_id, serial_key(serial))
+        if found is None:
+            return None
+        revocation = Revocation.of(found)
+        if revocation.reason != RevocationReason.CERTIFICATE_HOLD:
+            raise Conflict(f"expected a certificate on hold, got {serial:x}, revoked for good as {revocation.reason}")
+        transaction.delete(REVOCATION, issuing.key_id, found.key, version=found.version)
+        _write_down(transaction, issuing, ChangeKind.RELEASED, revocation, now)
+    return revocation
 
 
-def crl_der(revocation_list: x509.CertificateRevocationList) -> bytes:
-    """The list in DER."""
-    return revocation_list.public_bytes(serialization.Encoding.DER)
+def _write_down(
+    transaction: Transaction, issuing: Issuing, kind: ChangeKind, revocation: Revocation, now: datetime
+) -> None:
+    append_change(transaction, issuing.key_id, kind, revocation, now)
+    transaction.append_audit(f"certificate.{kind}", _audit_details(issuing, revocation))
+    transaction.touch(revocation_topic(bytes.fromhex(issuing.key_id)))
 
 
-def crl_pem(revocation_list: x509.CertificateRevocationList) -> bytes:
-    """The list in PEM."""
-    return revocation_list.public_bytes(serialization.Encoding.PEM)
+def _settle(transaction: Transaction, issuing: Issuing, serial: int, der: bytes | None) -> CertificateRecord:
+    """The certificate to revoke; a reservation becomes one that never was."""
+    found = _find(transaction, issuing, serial, der)
+    if found is None:
+        finish(transaction, issuing.key_id, serial, None)
+        found = _find(transaction, issuing, serial, der)
+    if found is None or found.reservation.profile == ROOT.name:
+        raise IssuanceError(f"serial: expected a certificate issued by {issuing.authority!r}, got its own")
+    return found
 
 
-def _settle(transaction: Transaction, issuing: Issuing, serial: int, der: bytes | None) -> None:
-    """Sees to it that there is a certificate to revoke; a reservation becomes one that never was."""
+def _find(transaction: Transaction, issuing: Issuing, serial: int, der: bytes | None) -> CertificateRecord | None:
+    """The record of what was issued, None where it is only reserved; raises NotFound where it is neither."""
     key = serial_key(serial)
     found = transaction.get(CERTIFICATE, issuing.key_id, key)
-    if found is not None:
-        record = CertificateRecord.from_bytes(found.value)
-        if record.reservation.profile == ROOT.name:
-            raise IssuanceError(f"serial: expected a certificate issued by {issuing.authority!r}, got its own")
-        if der is None or der == record.der:
-            return
-        raise _not_found(issuing, serial)
-    try:
-        finish(transaction, issuing.key_id, serial, None)
-    except NotFound:
-        raise _not_found(issuing, serial) from None
+    if found is None and transaction.get(RESERVATION, issuing.key_id, key) is not None:
+        return None
+    record = None if found is None else CertificateRecord.from_bytes(found.value)
+    if record is None or (der is not None and record.der is not None and der != record.der):
+        raise NotFound(f"expected a certificate issued by {issuing.authority!r}, got the serial number {serial:x}")
+    return record
 
 
-def _not_found(issuing: Issuing, serial: int) -> NotFound:
-    return NotFound(f"expected a certificate issued by {issuing.authority!r}, got the serial number {serial:x}")
+def _revocation(certificate: CertificateRecord, reason: RevocationReason, now: datetime) -> Revocation:
+    reservation = certificate.reservation
+    return Revocation(
+        serial_number=reservation.serial_number,
+        reason=reason.value,
+        revoked_at=now.replace(microsecond=0),
+        not_after=reservation.not_after.replace(microsecond=0),
+        role=_role(certificate),
+    )
+
+
+# A profile of one's own may have any name: the certificate itself is asked where there is one.
+def _role(certificate: CertificateRecord) -> Role:
+    if certificate.der is None:
+        is_authority = certificate.reservation.profile in _AUTHORITIES
+    else:
+        is_authority = ParsedCertificate(certificate.der).is_ca
+    return Role.AUTHORITY if is_authority else Role.END_ENTITY
 
 
 def _lasts_longer(reason: RevocationReason, *, than: str) -> bool:
@@ -145,31 +153,3 @@ def _audit_details(issuing: Issuing, revocation: Revocation) -> dict[str, str]:
         "reason": revocation.reason,
         "revoked_at": revocation.revoked_at.isoformat(),
     }
-
-
-def _extensions(issuing: Issuing, number: int) -> list[x509.Extension[x509.ExtensionType]]:
-    values = (issuing.issuer.authority_key_identifier, x509.CRLNumber(number))
-    return [x509.Extension(value.oid, False, value) for value in values]
-
-
-def _entries(records: Sequence[Record]) -> list[x509.RevokedCertificate]:
-    return [_entry(Revocation.from_json(record.key, record.value)) for record in records]
-
-
-def _entry(revocation: Revocation) -> x509.RevokedCertificate:
-    builder = x509.RevokedCertificateBuilder(
-        revocation.serial_number,
-        revocation.revoked_at.replace(tzinfo=None),
-        _REASON_EXTENSIONS[RevocationReason(revocation.reason)],
-    )
-    return builder.build()
-
-
-def _reason_extensions(flag: x509.ReasonFlags) -> list[x509.Extension[x509.ExtensionType]]:
-    # `unspecified` is said by saying nothing (RFC 5280, 5.3.1).
-    if flag is x509.ReasonFlags.unspecified:
-        return []
-    return [x509.Extension(x509.CRLReason.oid, False, x509.CRLReason(flag))]
-
-
-_REASON_EXTENSIONS = {reason: _reason_extensions(x509.ReasonFlags[reason.value]) for reason in RevocationReason}

@@ -13,6 +13,8 @@ _LIMIT: Final = 1 << 160
 _BLANK: Final = " \t\r\n"
 # 40 digits at most, in upper or lower case, as one run or in pairs: what openssl, browsers and we print.
 _HEXADECIMAL: Final = re.compile(r"(?:0[xX])?(?:[0-9A-Fa-f]+|[0-9A-Fa-f]{1,2}(?:[: ][0-9A-Fa-f]{2})+)", re.ASCII)
+# Most decimal numbers are hexadecimal ones as well, and would name another certificate: they have to say what they are.
+_DECIMAL: Final = re.compile(r"decimal: ?([0-9]+)", re.ASCII)
 
 
 def draw_serial() -> int:
@@ -21,16 +23,17 @@ def draw_serial() -> int:
 
 
 def read_serial(serial: int | str) -> int:
-    """The serial number that an int, or hexadecimal text with or without `0x`, colons and leading zeros, says.
+    """The serial number that an int, or text in any of these notations, says.
 
-    Text is always hexadecimal, never decimal. Raises IssuanceError for anything else.
+    Text is hexadecimal: upper or lower case, with or without `0x`, colons, spaces and leading zeros. Decimal digits
+    have `decimal:` before them (`decimal:4660` is `0x1234`). Raises IssuanceError for anything else.
     """
     if isinstance(serial, int) and not isinstance(serial, bool):
         number = serial
-    elif isinstance(serial, str) and len(serial) <= 256 and _HEXADECIMAL.fullmatch(serial.strip(_BLANK)):
-        number = int(re.sub("[: ]", "", serial.strip(_BLANK)), 16)
+    elif isinstance(serial, str) and len(serial) <= 256:
+        number = _number_in(serial.strip(_BLANK))
     else:
-        raise IssuanceError(f"serial: expected an int or hexadecimal text, got {serial!r:.80}")
+        raise _not_a_serial(serial)
     if not 0 <= number < _LIMIT:
         raise IssuanceError("serial: expected a number of 20 octets at most and not negative, got another")
     return number
@@ -39,3 +42,16 @@ def read_serial(serial: int | str) -> int:
 def serial_key(serial: int) -> str:
     """The serial number as 40 lower-case hexadecimal digits: its key in the store, in numerical order."""
     return f"{serial:040x}"
+
+
+def _number_in(text: str) -> int:
+    decimal = _DECIMAL.fullmatch(text)
+    if decimal is not None:
+        return int(decimal[1])
+    if _HEXADECIMAL.fullmatch(text) is None:
+        raise _not_a_serial(text)
+    return int(re.sub("[: ]", "", text), 16)
+
+
+def _not_a_serial(given: object) -> IssuanceError:
+    return IssuanceError(f"serial: expected an int, hexadecimal text or 'decimal:' and digits, got {given!r:.80}")

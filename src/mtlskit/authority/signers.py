@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import NoReturn, Protocol, TypeAlias, assert_never
 
+from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, rsa
 
-from mtlskit.core.certificates import PrivateKey
+from mtlskit.core.certificates import PrivateKey, SigningChain
 from mtlskit.core.profiles import PublicKey
 from mtlskit.errors import ConfigurationError, StoreError
 
@@ -87,6 +88,10 @@ class KeySigner:
         return self._key.private_bytes(
             serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
+
+    def signing_chain(self, certificates: Sequence[x509.Certificate]) -> SigningChain:
+        """The key with its certificate and those above; raises CertificateError for another key's."""
+        return SigningChain(self._key, certificates)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}>"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Final
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -17,6 +18,8 @@ from mtlskit.core.certificates import public_key_id, spki_id, to_der
 from mtlskit.core.validation.algorithms import key_weakness
 from mtlskit.core.validation.certificate import ParsedCertificate
 from mtlskit.errors import IssuanceError, PathError
+
+RECORDED: Final = "recorded"  # stands for the profile of a certificate that was issued elsewhere
 
 
 def check_authority(certificate: x509.Certificate, signer: Signer, now: datetime) -> None:
@@ -75,7 +78,7 @@ def _told_of(certificate: x509.Certificate, requester: str, now: datetime) -> Re
     return Reservation(
         serial_number=certificate.serial_number,
         tbs_sha256=hashlib.sha256(certificate.tbs_certificate_bytes).hexdigest(),
-        profile="recorded",
+        profile=RECORDED,
         subject=certificate.subject.rfc4514_string(),
         requester=requester,
         reserved_at=now,

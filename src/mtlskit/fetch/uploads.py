@@ -21,7 +21,7 @@ from mtlskit.errors import CertificateError, ConfigurationError, MTLSError, NotF
 from mtlskit.fetch import preflight
 from mtlskit.ports import Record, Store
 
-_KIND = "client-certificate"
+KIND = "client-certificate"
 _PARTITION = ""
 
 
@@ -74,28 +74,28 @@ class CertificateUploads:
     def list(self, name: str | None = None) -> tuple[UploadedCertificate, ...]:
         """All of them, or those of one name, the oldest first."""
         with self._store.snapshot() as snapshot:
-            found = [_read(record) for record in snapshot.scan(_KIND, _PARTITION)]
+            found = [read_upload(record) for record in snapshot.scan(KIND, _PARTITION)]
         wanted = (each for each in found if name is None or each.name == name)
         return tuple(sorted(wanted, key=lambda each: (each.uploaded_on, each.id)))
 
     def get(self, certificate_id: str) -> UploadedCertificate:
         """The one of that id; raises NotFound."""
-        return _read(self._record(certificate_id))
+        return read_upload(self._record(certificate_id))
 
     def delete(self, certificate_id: str) -> None:
         """Forgets the one of that id and its key; raises NotFound."""
         _check_id(certificate_id)
         with self._store.transaction() as transaction:
-            transaction.delete(_KIND, _PARTITION, certificate_id)
+            transaction.delete(KIND, _PARTITION, certificate_id)
             transaction.append_audit("client_certificate_deleted", {"id": certificate_id})
             transaction.touch(topic_of(certificate_id))
 
     def signing_chain(self, certificate_id: str) -> SigningChain:
         """The chain and key of that id, to authenticate with; raises NotFound, or StoreError if it cannot be opened."""
-        document = _document(self._record(certificate_id))
+        document = document_of(self._record(certificate_id))
         try:
             sealed = base64.b64decode(document["private_key"], validate=True)
-            key = self._store.unseal(sealed, context=_context(certificate_id))
+            key = self._store.unseal(sealed, context=key_context(certificate_id))
             return SigningChain.from_pem(document["chain"], key)
         except (KeyError, ValueError, CertificateError):
             raise StoreError(f"expected the chain and key of the certificate {certificate_id!r}, got others") from None
@@ -103,16 +103,16 @@ class CertificateUploads:
     def _record(self, certificate_id: str) -> Record:
         _check_id(certificate_id)
         with self._store.snapshot() as snapshot:
-            record = snapshot.get(_KIND, _PARTITION, certificate_id)
+            record = snapshot.get(KIND, _PARTITION, certificate_id)
         if record is None:
             raise NotFound(f"expected the id of an uploaded certificate, got {certificate_id!r}")
         return record
 
     def _insert(self, uploaded: UploadedCertificate, chain: SigningChain) -> UploadedCertificate:
-        sealed = self._store.seal(_key_pem(chain), context=_context(uploaded.id))
+        sealed = self._store.seal(_key_pem(chain), context=key_context(uploaded.id))
         value = json.dumps({**_written(uploaded), **_secrets(chain, sealed)}).encode("utf-8")
         with self._store.transaction() as transaction:
-            transaction.insert(_KIND, _PARTITION, uploaded.id, value)
+            transaction.insert(KIND, _PARTITION, uploaded.id, value)
             transaction.append_audit("client_certificate_uploaded", {"id": uploaded.id, "issuer": uploaded.issuer})
             transaction.touch(topic_of(uploaded.id))
         return uploaded
@@ -120,11 +120,12 @@ class CertificateUploads:
 
 def topic_of(certificate_id: str) -> str:
     """The topic under which the store reports changes of an upload."""
-    return f"{_KIND}:{certificate_id}"
+    return f"{KIND}:{certificate_id}"
 
 
-def _context(certificate_id: str) -> str:
-    return f"{_KIND}:{certificate_id}"
+def key_context(certificate_id: str) -> str:
+    """What the sealed key of that upload is bound to."""
+    return f"{KIND}:{certificate_id}"
 
 
 def _check_id(certificate_id: str) -> None:
@@ -170,7 +171,8 @@ def _key_pem(chain: SigningChain) -> bytes:
     )
 
 
-def _document(record: Record) -> dict[str, Any]:
+def document_of(record: Record) -> dict[str, Any]:
+    """The stored record; raises StoreError for other bytes."""
     try:
         document = json.loads(record.value)
     except ValueError:
@@ -180,8 +182,9 @@ def _document(record: Record) -> dict[str, Any]:
     return document
 
 
-def _read(record: Record) -> UploadedCertificate:
-    document = _document(record)
+def read_upload(record: Record) -> UploadedCertificate:
+    """What a stored record tells of its upload; raises StoreError."""
+    document = document_of(record)
     try:
         return UploadedCertificate(
             id=record.key,

@@ -13,6 +13,8 @@ from mtlskit.core.profiles.building import (
     validity,
 )
 from mtlskit.core.profiles.constraints import NO_CONSTRAINTS, AuthorityConstraints, NameSubtree
+from mtlskit.core.profiles.encoding import CertificateTemplate
+from mtlskit.core.profiles.locations import NO_LOCATIONS, Locations
 from mtlskit.core.profiles.names import LONGEST_COMMON_NAME, Names, check_names, checked_common_name
 from mtlskit.core.profiles.values import (
     CLIENT,
@@ -39,14 +41,17 @@ __all__ = [
     "INTERMEDIATE",
     "LONGEST_COMMON_NAME",
     "NO_CONSTRAINTS",
+    "NO_LOCATIONS",
     "ROOT",
     "SERVER",
     "AuthorityConstraints",
+    "CertificateTemplate",
     "DNSLabels",
     "ExtendedKeyUsage",
     "Issuer",
     "KeyUsage",
     "Lifetimes",
+    "Locations",
     "NameSubtree",
     "Names",
     "Profile",

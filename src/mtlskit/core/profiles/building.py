@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Final, TypeAlias
 
@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from mtlskit.core.profiles.constraints import NO_CONSTRAINTS, AuthorityConstraints
+from mtlskit.core.profiles.locations import NO_LOCATIONS, Locations
 from mtlskit.core.profiles.names import Names
 from mtlskit.core.profiles.values import ExtendedKeyUsage, KeyUsage, Profile, Role
 from mtlskit.errors import IssuanceError
@@ -54,10 +55,10 @@ class Issuer:
 
 
 def validity(profile: Profile, *, now: datetime, lifetime: timedelta | None, issuer: Issuer | None) -> Validity:
-    """From 30 s before `now` (UTC-aware) to `lifetime` after it, the profile's default without one.
+    """From 30 s before `now` (aware of its zone) to `lifetime` after it, the profile's default without one.
 
-    Raises IssuanceError for a lifetime outside the profile's and for a life that begins before the issuer's or
-    ends after it.
+    In UTC and whole seconds. Raises IssuanceError for a lifetime outside the profile's and for a life that begins
+    before the issuer's or ends after it.
     """
     allowed = profile.lifetimes
     wanted = allowed.default if lifetime is None else lifetime
@@ -65,8 +66,10 @@ def validity(profile: Profile, *, now: datetime, lifetime: timedelta | None, iss
         raise IssuanceError(
             f"lifetime: expected {allowed.minimum} to {allowed.maximum} for the profile {profile.name!r}, got {wanted}"
         )
-    moment = now.replace(microsecond=0)
-    found = Validity(not_before=moment - BACKDATING, not_after=moment + wanted)
+    if now.tzinfo is None:
+        raise IssuanceError(f"now: expected a moment that knows its time zone, got {now.isoformat()}")
+    moment = now.astimezone(UTC).replace(microsecond=0)
+    found = Validity(not_before=moment - BACKDATING, not_after=(moment + wanted).replace(microsecond=0))
     if issuer is not None and not (issuer.not_before <= found.not_before and found.not_after <= issuer.not_after):
         raise IssuanceError(
             f"lifetime: expected a life within the issuer's from {issuer.not_before.isoformat()} to "
@@ -85,10 +88,12 @@ def certificate_builder(
     validity: Validity,
     constraints: AuthorityConstraints = NO_CONSTRAINTS,
     like: x509.Certificate | None = None,
+    locations: Locations = NO_LOCATIONS,
 ) -> x509.CertificateBuilder:
     """The certificate to be signed. Without `issuer` it is self-signed. The names have passed `check_names`.
 
-    `constraints` are those in an authority's certificate; from `like` come the subject and the key identifier.
+    `constraints` are those in an authority's certificate; from `like` come the subject and the key identifier;
+    `locations` are the issuer's, with nothing left to fill in.
     """
     subject, key_identifier = names.subject, x509.SubjectKeyIdentifier.from_public_key(public_key)
     if like is not None:
@@ -98,7 +103,8 @@ def certificate_builder(
         if issuer is None
         else issuer.authority_key_identifier
     )
-    extensions = [*_fixed_extensions(profile, constraints), _extension(key_identifier), _extension(above)]
+    extensions = [*fixed_extensions(profile, constraints), _extension(key_identifier), _extension(above)]
+    extensions += map(_extension, locations.extensions(serial_number))
     if names.sans:
         # Critical only where there is no subject (RFC 5280, 4.2.1.6).
         sans = x509.SubjectAlternativeName([san.general_name() for san in names.sans])
@@ -122,9 +128,10 @@ def _key_identifier(certificate: x509.Certificate) -> x509.SubjectKeyIdentifier:
 
 
 @lru_cache(maxsize=64)
-def _fixed_extensions(
-    profile: Profile, constraints: AuthorityConstraints
+def fixed_extensions(
+    profile: Profile, constraints: AuthorityConstraints = NO_CONSTRAINTS
 ) -> tuple[x509.Extension[x509.ExtensionType], ...]:
+    """The extensions that every certificate of a profile and such constraints has, before all others."""
     basic = x509.BasicConstraints(profile.role is Role.AUTHORITY, constraints.path_length)
     fixed: list[x509.Extension[x509.ExtensionType]] = [
         x509.Extension(basic.oid, True, basic),

@@ -61,11 +61,18 @@ class DNSLabels(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lifetimes:
-    """How long from the moment of issuance a certificate may be good for."""
+    """How long from the moment of issuance a certificate may be good for. Raises ConfigurationError for others."""
 
     minimum: timedelta
     default: timedelta
     maximum: timedelta
+
+    def __post_init__(self) -> None:
+        if not timedelta(0) < self.minimum <= self.default <= self.maximum:
+            raise ConfigurationError(
+                f"expected lifetimes of more than nothing, the default between the others, got {self.minimum}, "
+                f"{self.default} and {self.maximum}"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +130,8 @@ class Profile:
     """One kind of certificate.
 
     `san_rules` bind each SAN entry of a type for which there are some: one of them must allow it. `required_sans`
-    are the types of which there must be one. `most_sans` bounds the number of entries.
+    are the types of which there must be one. `most_sans` bounds the number of entries. Raises ConfigurationError for
+    an end entity that is to sign certificates or lists (RFC 5280, 4.2.1.3 and 4.2.1.9).
     """
 
     name: str
@@ -138,6 +146,12 @@ class Profile:
     most_sans: int = 100
     san_rules: tuple[SanRule, ...] = ()
     required_sans: frozenset[SanType] = frozenset()
+
+    def __post_init__(self) -> None:
+        if self.role is Role.END_ENTITY and self.key_usages & {KeyUsage.KEY_CERT_SIGN, KeyUsage.CRL_SIGN}:
+            raise ConfigurationError(
+                f"expected an end entity that signs no certificates and no lists, got the profile {self.name!r}"
+            )
 
 
 CLIENT: Final = Profile(

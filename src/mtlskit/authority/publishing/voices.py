@@ -1,0 +1,89 @@
+"""Who signs the OCSP responses of a generation: its own key, or a responder to which it delegated that.
+
+RFC 6960, 4.2.2.2: a delegate's certificate is issued directly by the key that it speaks for, for OCSPSigning.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from mtlskit.authority.assembly import Assembly
+from mtlskit.authority.generations import Generation
+from mtlskit.authority.opened import OpenedAuthority
+from mtlskit.authority.signers import KeySigner
+from mtlskit.core.certificates import SigningChain, to_der
+from mtlskit.core.validation import der
+from mtlskit.core.validation.frame import read_frame
+from mtlskit.errors import ConfigurationError
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """A key that signs, the SHA-1 of its octets (RFC 6960, 4.2.1: KeyHash), and the certificates to send with it."""
+
+    assembly: Assembly
+    key_hash: bytes
+    certificates: tuple[bytes, ...]
+    not_before: datetime
+    not_after: datetime
+
+
+class Voices:
+    """Those of one authority. Raises ConfigurationError for a delegate that no generation has made one."""
+
+    def __init__(self, opened: OpenedAuthority, delegates: Iterable[SigningChain]) -> None:
+        self._opened = opened
+        self._delegated: dict[str, Voice] = {}
+        generations = opened.latest().generations
+        for each in delegates:
+            if not isinstance(each, SigningChain):
+                raise ConfigurationError(f"expected a responder as SigningChain, got {type(each).__name__}")
+            self._delegated[_issuer_of(each.certificate, generations).key_id] = _voice(
+                Assembly(KeySigner(each.private_key)), each.certificate, (to_der(each.certificate),)
+            )
+
+    def of(self, generation: Generation, now: datetime) -> Voice | None:
+        """What signs for a generation at this moment (UTC-aware); None where its certificate is not valid then."""
+        voice = self._delegated.get(generation.key_id)
+        if voice is None:
+            voice = _voice(self._opened.issuing(generation).assembly, generation.certificate, ())
+        return voice if voice.not_before <= now < voice.not_after else None
+
+
+def key_bits(certificate: x509.Certificate) -> bytes:
+    """The octets of a certificate's public key, of which issuerKeyHash is the hash (RFC 6960, 4.1.1)."""
+    spki = read_frame(to_der(certificate)).spki
+    start, stop = der.whole(der.SEQUENCE, spki)
+    _, after = der.expect(der.SEQUENCE, spki, start, stop)
+    first, last = der.expect(der.BIT_STRING, spki, after, stop)
+    return spki[der.unsigned_bits(spki, first, last) : last]
+
+
+def _voice(assembly: Assembly, certificate: x509.Certificate, certificates: tuple[bytes, ...]) -> Voice:
+    return Voice(
+        assembly=assembly,
+        key_hash=hashlib.sha1(key_bits(certificate)).digest(),  # noqa: S324 - a name, and no protection
+        certificates=certificates,
+        not_before=certificate.not_valid_before_utc,
+        not_after=certificate.not_valid_after_utc,
+    )
+
+
+def _issuer_of(certificate: x509.Certificate, generations: Iterable[Generation]) -> Generation:
+    usages = [each.value for each in certificate.extensions if isinstance(each.value, x509.ExtendedKeyUsage)]
+    if not any(ExtendedKeyUsageOID.OCSP_SIGNING in usage for usage in usages):
+        raise ConfigurationError("expected a responder's certificate for OCSPSigning, got one for something else")
+    for generation in generations:
+        try:
+            certificate.verify_directly_issued_by(generation.certificate)
+        except (InvalidSignature, TypeError, UnsupportedAlgorithm, ValueError):
+            continue
+        return generation
+    raise ConfigurationError("expected a responder's certificate that this authority issued, got another")

@@ -1,0 +1,134 @@
+"""The protections of what operators do: keys in tokens, keys resealed and exported, the audit log, files with keys."""
+
+from mutations import Mutation
+
+_TOKENS = "tests/authority/test_pkcs11.py"
+_RESEALING = "tests/test_resealing.py"
+_FORECAST = "tests/test_forecast.py"
+_EXPORTING = "tests/authority/test_exporting.py"
+_ISSUING = "tests/cli/test_issuing.py"
+_BATCHES = "tests/cli/test_batches.py"
+_AUDIT = "tests/cli/test_audit.py"
+_KEYS = "tests/cli/test_keys.py"
+
+MUTATIONS = [
+    Mutation(
+        "authority/pkcs11_tokens.py",
+        "        if self._refused.get(label) == pin:",
+        "        if False:",
+        f"{_TOKENS} -k tried_once",
+        "a wrong PIN is tried once: tokens lock themselves",
+    ),
+    Mutation(
+        "authority/pkcs11_tokens.py",
+        "        if self._process == os.getpid():",
+        "        if True:",
+        f"{_TOKENS} -k fork",
+        "a forked child makes no use of its parent's session",
+    ),
+    Mutation(
+        "authority/pkcs11_tokens.py",
+        "        with self._module.lock, _in_our_words(self.label):\n            try:",
+        "        with _in_our_words(self.label):\n            try:",
+        f"{_TOKENS} -k two_threads",
+        "a module that was told of no threads is called by one at a time",
+    ),
+    Mutation(
+        "authority/pkcs11.py",
+        "        if not _verifies(self._public_key, signature, data):",
+        "        if False:",
+        f"{_TOKENS} -k another_key",
+        "a signature of another key is not used",
+    ),
+    Mutation(
+        "authority/pkcs11_keys.py",
+        "{Attribute.SENSITIVE: True, Attribute.EXTRACTABLE: False}",
+        "{Attribute.SENSITIVE: False, Attribute.EXTRACTABLE: True}",
+        f"{_TOKENS} -k does_not_leave",
+        "I11: a key that is made in a token does not leave it",
+    ),
+    Mutation(
+        "sealing.py",
+        "    if found is None or _key_of(records, found) in (None, UNREADABLE, key_id):",
+        "    if found is None:",
+        f"{_RESEALING} -k meanwhile",
+        "a record is read again in the transaction that reseals it",
+    ),
+    Mutation(
+        "sealing.py",
+        "            continue  # somebody else was at it: read it again",
+        "            raise",
+        f"{_RESEALING} -k read_again",
+        "a conflict while resealing means: read it again",
+    ),
+    Mutation(
+        "resealing.py",
+        "    if not left and isinstance(store, RemembersKey):",
+        "    if isinstance(store, RemembersKey):",
+        f"{_RESEALING} -k is_left",
+        "a store with something under the old key does not give that key up",
+    ),
+    Mutation(
+        "authority/exporting.py",
+        "        transaction.append_audit(\n",
+        "        dict(\n",
+        _EXPORTING,
+        "no key leaves without a row in the audit log",
+    ),
+    Mutation(
+        "authority/endings.py",
+        "        if record.key != next_revoked:",
+        "        if True:",
+        f"{_FORECAST} -k counted_by_authority",
+        "what is revoked does not count as good",
+    ),
+    Mutation(
+        "cli/writing.py",
+        "write_private((Path(path), Secret(content)))",
+        "Path(path).write_bytes(content)",
+        f"{_ISSUING} -k umask",
+        "I11: a key's file is its owner's alone",
+    ),
+    Mutation(
+        "cli/delivery.py",
+        "        if path is None or (as_json and path == STDOUT):\n",
+        "        path = path or STDOUT\n        if False:\n",
+        f"{_ISSUING} -k stdout_only",
+        "I11: a key goes to stdout only where it was asked for",
+    ),
+    Mutation(
+        "cli/delivery.py",
+        "[^A-Za-z0-9._@-]|^\\.",
+        "[^A-Za-z0-9._@/-]",
+        f"{_BATCHES} -k stays_in_the_directory",
+        "a name from a file leads to no other directory",
+    ),
+    Mutation(
+        "cli/batches.py",
+        "    total = check_rows(path)",
+        "    total = 0",
+        f"{_BATCHES} -k before_anything",
+        "a file with names is looked at before the first certificate is issued",
+    ),
+    Mutation(
+        "cli/audit.py",
+        "verify_rows(self._watched(_rows(store)), head=head)",
+        "verify_rows(self._watched(_rows(store)), head=None)",
+        f"{_AUDIT} -k cut_off",
+        "a tail that was cut off shows against a head that was noted",
+    ),
+    Mutation(
+        "cli/audit.py",
+        "        except Unavailable:\n            raise\n",
+        "",
+        f"{_AUDIT} -k no_verdict",
+        "a store that does not answer is no verdict on its log",
+    ),
+    Mutation(
+        "cli/keys.py",
+        "    if mode & 0o077:",
+        "    if False:",
+        f"{_KEYS} -k bad_input",
+        "I11: a key file that others can read is refused",
+    ),
+]
