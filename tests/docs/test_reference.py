@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 import click
 import pytest
@@ -61,7 +62,14 @@ def test_every_command_and_option_is_listed(name: str) -> None:
     text = f"`mtlskit {name}`" + page.partition(f"## `mtlskit {name}`\n")[2].partition("\n## ")[0]
     command = cli.get_command(click.Context(cli), name)
     assert command is not None
-    commands = [command, *getattr(command, "commands", {}).values()]
+    commands = list(below(command))
     options = {option for each in commands for parameter in each.params for option in parameter.opts}
     assert {option for option in options if option.startswith("--") and option not in text} == set()
-    assert all(f"`{each.name}" in text or f" {each.name}`" in text for each in commands)
+    assert all(f"`{each.name}" in text or re.search(rf" {each.name}[` ]", text) for each in commands)
+
+
+def below(command: click.Command) -> Iterator[click.Command]:
+    """The command and all of its own."""
+    yield command
+    for each in getattr(command, "commands", {}).values():
+        yield from below(each)

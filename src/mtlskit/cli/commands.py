@@ -24,6 +24,13 @@ _COMMANDS = {
         "Judge a certificate: show the path to its anchor, or why there is none.",
     ),
     "explain": ("mtlskit.cli.verify", "explain", "Show what a gate would answer to a client of a hostname, and why."),
+    "ca": ("mtlskit.cli.authorities", "ca", "Make and keep certificate authorities."),
+    "issue": ("mtlskit.cli.issuing", "issue", "Issue certificates with a new key each, one or many."),
+    "sign": ("mtlskit.cli.signing", "sign", "Sign a certification request."),
+    "revoke": ("mtlskit.cli.signing", "revoke", "Revoke a certificate."),
+    "expiry": ("mtlskit.cli.expiry", "expiry", "Show what stops working when, and what then happens."),
+    "audit": ("mtlskit.cli.audit", "audit", "Check the audit log, and read it."),
+    "keys": ("mtlskit.cli.keys", "keys", "Look after the key that private keys are encrypted under."),
     "mtls-certificate": (
         "mtlskit.cli.certificates",
         "mtls_certificate",

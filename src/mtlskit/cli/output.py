@@ -28,6 +28,15 @@ def print_json(value: Any) -> None:
     print(json.dumps(value, indent=2))
 
 
+def print_json_list(values: Iterable[Any]) -> None:
+    """One JSON array on stdout, a value in a line as it comes: there may be more of them than fit into memory."""
+    separator = "["
+    for value in values:
+        print(f"{separator}\n  {json.dumps(value)}", end="")
+        separator = ","
+    print("[]" if separator == "[" else "\n]")
+
+
 def console() -> Console:
     """Where people read: stdout, without colours where it is no terminal."""
     return Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH, highlight=False, soft_wrap=False)

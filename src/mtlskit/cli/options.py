@@ -1,0 +1,159 @@
+"""Options that several commands share, and what they stand for: a store, an authority, a time, a password."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from mtlskit.authority import CertificateAuthority, KeyType, Signer
+from mtlskit.authority.ledger import AUTHORITY
+from mtlskit.errors import ConfigurationError
+from mtlskit.ports import Store
+from mtlskit.stores import KeyEncryption, open_store
+
+NO: Final = 1  # the exit status of a command that ran and whose answer is no
+
+_LONGEST_PASSWORD: Final = 1_023  # bytes: what a key's encryption takes
+_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_TIME: Final = re.compile(r"([0-9]{1,6})([smhdw])", re.ASCII)
+# RFC 3339, 5.6: a date, a time and an offset, none of them left out.
+_RFC3339: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+
+
+def read_time(text: str) -> timedelta:
+    """A whole number and its unit, as in `30d`, `12h`, `90m`, `45s`, `2w`; raises ConfigurationError."""
+    found = _TIME.fullmatch(text)
+    if found is None or not int(found[1]):
+        raise ConfigurationError(f"expected a time as '30d', '12h', '90m', '45s' or '2w', got {text!r:.80}")
+    return timedelta(**{_UNITS[found[2]]: int(found[1])})
+
+
+def read_moment(text: str) -> datetime:
+    """The moment in UTC that an RFC 3339 text says; raises ConfigurationError."""
+    try:
+        if _RFC3339.fullmatch(text):
+            return datetime.fromisoformat(text.upper()).astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    raise ConfigurationError(f"expected a moment as 2026-03-01T12:00:00Z (RFC 3339), got {text!r}")
+
+
+_NAMES: Final = (
+    ("dns", "dns", "A hostname"), ("uris", "uri", "A URI"), ("emails", "email", "An email address"),
+    ("ips", "ip", "An address"),
+)  # fmt: skip
+
+
+class Form(StrEnum):
+    """How a key is written with its certificates."""
+
+    PEM = "pem"  # the key encrypted where there is a password
+    PKCS12 = "pkcs12"  # RFC 7292, under a password
+
+
+def _login() -> str:
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
+
+
+store_option = click.option(
+    "--store", "store_url", default="sqlite:///mtlskit.db", show_default=True, envvar="MTLSKIT_STORE",
+    help="Where state is kept.",
+)  # fmt: skip
+json_option = click.option("--json", "as_json", is_flag=True, help="Write JSON to stdout and nothing else.")
+ca_option = click.option("--ca", "ca", help="The authority's name; may be left out where the store has only one.")
+requester_option = click.option(
+    "--requester", default=_login, help="Who wants it, for the audit log.  [default: the login name]"
+)
+lifetime_option = click.option(
+    "--lifetime", type=read_time, metavar="TIME", help="How long it is good for, as in 30d or 12h."
+)
+key_type_option = click.option(
+    "--key-type", type=click.Choice([each.value for each in KeyType]), default=KeyType.EC_P256.value, show_default=True
+)
+password_option = click.option("--password-file", help="A file with the password in its first line.")
+format_option = click.option(
+    "--format", "form", type=click.Choice([each.value for each in Form]), default=Form.PEM.value, show_default=True,
+    help="How key and certificates are written.",
+)  # fmt: skip
+replace_option = click.option("--replace", is_flag=True, help="Write over a file that is there.")
+
+
+def name_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds the options of subject alternative names to a command: `dns`, `uris`, `emails` and `ips`."""
+    for name, option, what in reversed(_NAMES):
+        text = f"{what} as subject alternative name; may be repeated."
+        command = click.option(f"--{option}", name, multiple=True, help=text)(command)
+    return command
+
+
+@contextmanager
+def opened(url: str, *, keys: KeyEncryption | None = None) -> Iterator[Store]:
+    """The store that is there; raises ConfigurationError where it is not.
+
+    To look does not mean to make: a mistyped name would become an empty store.
+    """
+    scheme, _, path = url.partition(":///")
+    if scheme == "sqlite" and path and not Path(path).exists():
+        raise ConfigurationError(f"expected a store that is there, got {url!r}")
+    with opened_or_made(url, keys=keys) as store:
+        yield store
+
+
+@contextmanager
+def opened_or_made(url: str, *, keys: KeyEncryption | None = None) -> Iterator[Store]:
+    """The store of that URL."""
+    store = open_store(url, keys=keys)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def open_authority(store: Store, name: str | None, *, signer: Signer | None = None) -> CertificateAuthority:
+    """The authority of that name, or the only one; raises NotFound and ConfigurationError."""
+    return CertificateAuthority.open(name if name is not None else _only_one(store), store=store, signer=signer)
+
+
+def _only_one(store: Store) -> str:
+    with store.snapshot() as snapshot:
+        found = [record.key for record in snapshot.scan(AUTHORITY, "", limit=2)]
+    if not found:
+        raise ConfigurationError("expected an authority in the store, got none")
+    if len(found) > 1:
+        raise ConfigurationError("expected the name of one of several authorities (--ca), got none")
+    return found[0]
+
+
+def read_password(path: str) -> bytes:
+    """The password in the first line of a file; raises ConfigurationError for a file without one."""
+    password = content_of(path, most=65_536).partition(b"\n")[0].rstrip(b"\r")
+    if not 0 < len(password) <= _LONGEST_PASSWORD:
+        raise ConfigurationError(
+            f"expected a password of 1 to {_LONGEST_PASSWORD} bytes in {path!r}, got {len(password)} bytes"
+        )
+    return password
+
+
+def content_of(path: str, *, most: int) -> bytes:
+    """The content of a file of at most so many bytes; raises ConfigurationError."""
+    try:
+        with Path(path).open("rb") as file:
+            content = file.read(most + 1)
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "no such name"
+        raise ConfigurationError(f"expected a file that can be read, got {path!r}: {why}") from None
+    if len(content) > most:
+        raise ConfigurationError(f"expected a file of at most {most} bytes, got more in {path!r}")
+    return content

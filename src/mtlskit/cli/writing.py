@@ -1,0 +1,75 @@
+"""What the commands write: certificates and lists to files or stdout, keys to files of mode 0600.
+
+Where something cannot be written is told before anything is issued: a certificate that nobody gets is one too many.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from enum import StrEnum
+from pathlib import Path
+
+from mtlskit.authority.files import Secret, write_private
+from mtlskit.errors import ConfigurationError
+
+STDOUT = "-"
+
+
+class Existing(StrEnum):
+    """What becomes of a file that is there already."""
+
+    REFUSE = "refuse"
+    REPLACE = "replace"
+
+    @classmethod
+    def of(cls, replace: bool) -> Existing:
+        """That of the option `--replace`."""
+        return cls.REPLACE if replace else cls.REFUSE
+
+
+def check_place(path: str | Path, existing: Existing) -> None:
+    """Raises ConfigurationError where a file cannot be written, or is there and is not to be replaced."""
+    if str(path) == STDOUT:
+        return
+    place = Path(path)
+    check_directory(place.parent)
+    if place.is_dir() or not place.name:
+        raise ConfigurationError(f"expected the name of a file, got the directory {str(place)!r}")
+    if existing is Existing.REFUSE and os.path.lexists(place):
+        raise ConfigurationError(f"expected a file that is not there yet (or --replace), got {str(place)!r}")
+
+
+def check_directory(directory: Path) -> None:
+    """Raises ConfigurationError for a directory that is not there or cannot be written to."""
+    if not directory.is_dir() or not os.access(directory, os.W_OK | os.X_OK):
+        raise ConfigurationError(f"expected a directory that can be written to, got {str(directory)!r}")
+
+
+def write_key(path: str, content: bytes) -> None:
+    """Writes what holds a private key: a file of mode 0600, or stdout where `-` was asked for."""
+    if path == STDOUT:
+        _to_stdout(content)
+    else:
+        write_private((Path(path), Secret(content)))
+
+
+def write_public(path: str | None, content: bytes) -> None:
+    """Writes what everybody may read: to stdout, or a file that takes its place at once."""
+    if path is None or path == STDOUT:
+        _to_stdout(content)
+        return
+    place = Path(path)
+    draft = place.with_name(f".{place.name}.{os.urandom(8).hex()}")
+    try:
+        draft.write_bytes(content)
+        draft.replace(place)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise ConfigurationError(f"expected to write {str(place)!r}, got {error.strerror!r}") from None
+
+
+def _to_stdout(content: bytes) -> None:
+    sys.stdout.flush()
+    sys.stdout.buffer.write(content)
+    sys.stdout.buffer.flush()

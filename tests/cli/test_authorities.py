@@ -1,0 +1,319 @@
+"""`mtlskit ca`: authorities made, taken over, listed, shown, exported, rotated, and their revocation lists."""
+
+from __future__ import annotations
+
+import json
+import stat
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+
+from mtlskit.authority import CertificateAuthority
+from mtlskit.core.certificates import SigningChain, read_certificates, to_der, to_pem
+from mtlskit.core.profiles import AuthorityConstraints
+from mtlskit.errors import Unavailable
+from mtlskit.ports import Store
+from mtlskit.testing.certificates import Authority
+from support.command_line import Command
+
+MOMENT = "%Y-%m-%dT%H:%M:%SZ"
+
+
+def events(store: Store) -> list[tuple[str, dict[str, str]]]:
+    with store.snapshot() as snapshot:
+        return [(row.event, dict(row.details)) for row in snapshot.scan_audit()]
+
+
+def open_acme(store: Store, name: str = "Acme") -> CertificateAuthority:
+    return CertificateAuthority.open(name, store=store)
+
+
+def private(path: str) -> bool:
+    return stat.S_IMODE(Path(path).stat().st_mode) == 0o600
+
+
+# --- create ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_root_is_made_in_a_store_that_is_made_too(command: Command) -> None:
+    done = command("ca", "create", "Acme devices")
+    assert (done.status, done.out.startswith("Acme devices: generation 1 is active, good until ")) == (0, True)
+    assert private("mtlskit.db")
+    assert private("mtlskit.db.key")
+    made = command("ca", "create", "Other", "--key-type", "ec-p384", "--lifetime", "30d", "--json").json
+    assert (made["name"], made["number"], made["state"], made["key_place"]) == ("Other", 1, "active", "store")
+    assert (made["certificate"]["subject"], made["certificate"]["key"]) == ("CN=Other G1", "secp384r1")
+    ends = datetime.strptime(made["certificate"]["not_after"], MOMENT).replace(tzinfo=UTC)
+    assert abs(ends - datetime.now(UTC) - timedelta(days=30)) < timedelta(minutes=1)
+
+
+def test_an_intermediate_with_constraints_and_locations(acme: Command, store: Store) -> None:
+    options = (
+        "--path-length",
+        "0",
+        "--purpose",
+        "client_auth",
+        "--permitted",
+        "dns:pay.example",
+        "--excluded",
+        "ip:10.0.0.0/8",
+    )
+    urls = ("--crl-url", "http://crl.example/{generation}.crl", "--ocsp-url", "http://ocsp.example/")
+    assert acme("ca", "create", "Below", "--parent", "Acme", *options, *urls, "--requester", "me").status == 0
+    shown = acme("ca", "show", "Below", "--json").json
+    assert shown["parent"] == "Acme"
+    assert shown["constraints"] == {
+        "path_length": 0, "purposes": ["clientAuth"], "permitted": ["dns:pay.example"], "excluded": ["ip:10.0.0.0/8"],
+    }  # fmt: skip
+    assert shown["locations"] == {
+        "crl": ["http://crl.example/{generation}.crl"], "ocsp": ["http://ocsp.example/"], "issuers": [],
+    }  # fmt: skip
+    assert shown["generations"][0]["above"] == ["CN=Acme G1"]
+    assert events(store)[-1][1]["requester"] == "me"
+
+
+@pytest.mark.parametrize(("option", "made"), [
+    ("--for-clients-of", AuthorityConstraints.for_clients_of),
+    ("--for-servers-of", AuthorityConstraints.for_servers_of),
+])  # fmt: skip
+def test_the_authority_of_one_hostname(option: str, made: Any, acme: Command, store: Store) -> None:
+    assert acme("ca", "create", "Pay", option, "pay.example").status == 0
+    certificate = open_acme(store, "Pay").certificate
+    assert AuthorityConstraints.of(certificate).path_length == made("pay.example").path_length
+    (names,) = [each.value for each in certificate.extensions if isinstance(each.value, x509.NameConstraints)]
+    assert names == made("pay.example").name_constraints()
+
+
+@pytest.mark.parametrize(("arguments", "said"), [
+    ((), "Missing argument"),
+    (("Acme",), "'Acme'"),
+    (("x" * 59,), "common_name: expected 1 to 58 octets"),
+    (("New", "--parent", "Nobody"), "unknown name 'Nobody'"),
+    (("New", "--lifetime", "30"), "expected a time as '30d'"),
+    (("New", "--lifetime", "0d"), "expected a time as '30d'"),
+    (("New", "--key-type", "dsa"), "'dsa'"),
+    (("New", "--permitted", "pay.example"), "expected a subtree as 'dns:acme.example'"),
+    (("New", "--permitted", "dns:"), "expected a subtree"),
+    (("New", "--permitted", "ip:10.0.0.1/8"), "name_constraints"),
+    (("New", "--for-clients-of", "a.example", "--path-length", "1"), "got several"),
+    (("New", "--for-clients-of", "a b"), "expected"),
+    (("New", "--crl-url", "ftp://x"), "expected an http or https URL"),
+    (("New", "--store", "redis://x"), "store URL"),
+])  # fmt: skip
+def test_what_cannot_be_made_is_bad_input(arguments: tuple[str, ...], said: str, acme: Command, store: Store) -> None:
+    before = [each.name for each in CertificateAuthority.list(store)]
+    acme("ca", "create", *arguments).refused(said)
+    assert [each.name for each in CertificateAuthority.list(store)] == before
+
+
+# --- take-over ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def elsewhere() -> SigningChain:
+    """An authority of somebody else; its certificates and key are in the working directory."""
+    root = Authority.root("Elsewhere root", not_after=datetime.now(UTC) + timedelta(days=400))
+    middle = root.intermediate("Elsewhere", not_after=datetime.now(UTC) + timedelta(days=300))
+    chain = SigningChain(middle.key, (middle.certificate, root.certificate))
+    Path("middle.pem").write_bytes(to_pem([middle.certificate]))
+    Path("root.der").write_bytes(to_der(root.certificate))
+    Path("key.pem").write_bytes(chain.to_pem().partition(b"-----BEGIN CERTIFICATE")[0])
+    Path("locked.pem").write_bytes(chain.to_pem(password=b"secret").partition(b"-----BEGIN CERTIFICATE")[0])
+    Path("password").write_text("secret\n")
+    return chain
+
+
+def test_an_authority_is_taken_over(acme: Command, elsewhere: SigningChain, store: Store) -> None:
+    files = ("--cert", "middle.pem", "--cert", "root.der")
+    taken = acme(
+        "ca", "take-over", "Theirs", *files, "--key", "locked.pem", "--password-file", "password", "--json"
+    ).json
+    assert (taken["certificate"]["subject"], taken["above"]) == ("CN=Elsewhere", ["CN=Elsewhere root"])
+    assert open_acme(store, "Theirs").issue_client("device").certificate.issuer == elsewhere.certificate.subject
+
+
+@pytest.mark.parametrize(("arguments", "said"), [
+    (("--cert", "middle.pem"), "in a file (--key) or in a token, got neither"),
+    (("--cert", "middle.pem", "--key", "no.pem"), "a file that can be read, got 'no.pem'"),
+    (("--cert", "middle.pem", "--key", "locked.pem"), "a password for the encrypted private key"),
+    (("--cert", "middle.pem", "--key", "middle.pem"), "expected a private key in PEM"),
+    (("--cert", "root.der", "--key", "key.pem"), "got another key"),
+    (("--cert", "root.der", "--cert", "middle.pem", "--key", "key.pem"), "got another key"),
+    (("--cert", "key.pem", "--key", "key.pem"), "holds a private key"),
+])  # fmt: skip
+def test_what_cannot_be_taken_over(
+    arguments: tuple[str, ...], said: str, acme: Command, elsewhere: SigningChain, store: Store
+) -> None:
+    acme("ca", "take-over", "Theirs", *arguments).refused(said)
+    assert [each.name for each in CertificateAuthority.list(store)] == ["Acme"]
+
+
+# --- list, show -----------------------------------------------------------------------------------------------------
+
+
+def test_authorities_are_listed_by_name(acme: Command, store: Store) -> None:
+    CertificateAuthority.create("A below", store=store, parent=open_acme(store))
+    done = acme("ca", "list")
+    assert [line.partition(":")[0] for line in done.out.splitlines()] == ["A below", "Acme"]
+    assert done.out.splitlines()[0].endswith(", below 'Acme'")
+    found = acme("ca", "list", "--json").json
+    assert [(each["name"], each["parent"], each["generation"]) for each in found] == [
+        ("A below", "Acme", 1),
+        ("Acme", None, 1),
+    ]
+
+
+def test_an_empty_list_is_json_too(acme: Command) -> None:
+    store = "sqlite:///empty.db"
+    assert acme("ca", "create", "X", "--store", store, "--lifetime", "x").status == 2
+    assert acme("mtls-certificate", "--store", store, "list").status == 0  # which makes it
+    assert acme("ca", "list", "--store", store, "--json").json == []
+
+
+def test_an_authority_is_shown_with_what_was_never_finished(
+    acme: Command, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority = open_acme(store)
+
+    def fail(self: object, content: bytes) -> bytes:
+        raise Unavailable("expected the token, got none")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("mtlskit.authority.assembly.Assembly.sign", fail)
+        with pytest.raises(Unavailable):
+            authority.issue_client("unlucky", requester="me")
+    authority.rotation.prepare()
+    shown = acme("ca", "show", "Acme", "--json").json
+    assert [(each["number"], each["state"]) for each in shown["generations"]] == [(1, "active"), (2, "prepared")]
+    assert shown["generations"][1]["cross_certified"] == ["cross", "back"]
+    (pending,) = shown["pending"]
+    assert (pending["subject"], pending["profile"], pending["requester"]) == ("CN=unlucky", "client", "me")
+    told = acme("ca", "show", "Acme").out
+    assert "prepared" in told
+    assert f"pending: {pending['serial']} for CN=unlucky" in told
+
+
+@pytest.mark.parametrize("arguments", [("show", "Nobody"), ("crl", "Nobody"), ("export", "Nobody")])
+def test_an_unknown_authority_is_bad_input(arguments: tuple[str, ...], acme: Command) -> None:
+    acme("ca", *arguments).refused("'Nobody'")
+
+
+@pytest.mark.parametrize(
+    "arguments", [("list",), ("show", "Acme"), ("crl", "Acme"), ("export", "Acme"), ("rotate", "prepare", "Acme")]
+)
+def test_to_look_makes_no_store(arguments: tuple[str, ...], command: Command) -> None:
+    command("ca", *arguments).refused("expected a store that is there")
+    assert list(Path().iterdir()) == []
+
+
+# --- export ---------------------------------------------------------------------------------------------------------
+
+
+def test_certificates_are_exported_without_a_password(acme: Command, store: Store) -> None:
+    CertificateAuthority.create("Below", store=store, parent=open_acme(store))
+    done = acme("ca", "export", "Below")
+    chain = read_certificates(done.out)
+    assert [each.subject.rfc4514_string() for each in chain] == ["CN=Below G1", "CN=Acme G1"]
+    assert acme("ca", "export", "Below", "--out", "below.pem").out == ""
+    assert Path("below.pem").read_text() == done.out
+    acme("ca", "export", "Below", "--out", "below.pem").refused("not there yet (or --replace)")
+    assert acme("ca", "export", "Below", "--out", "below.pem", "--replace").status == 0
+    document = acme("ca", "export", "Below", "--json").json
+    assert "".join(each["pem"] for each in document) == done.out
+    assert "authority.exported" not in [event for event, _ in events(store)]
+
+
+def test_all_anchors_of_a_rotation_are_exported(acme: Command, store: Store) -> None:
+    authority = open_acme(store)
+    authority.rotation.prepare()
+    assert acme("ca", "export", "Acme", "--anchors").out.encode() == open_acme(store).anchors_pem()
+
+
+def test_the_key_is_exported_under_a_password_and_on_record(acme: Command, store: Store) -> None:
+    Path("password").write_text("a password\n")
+    arguments = ("ca", "export", "Acme", "--format", "pkcs12", "--password-file", "password", "--requester", "me")
+    document = acme(*arguments, "--out", "acme.p12", "--json").json
+    assert private("acme.p12")
+    chain = SigningChain.from_pkcs12(Path("acme.p12").read_bytes(), password=b"a password")
+    assert to_der(chain.certificate) == to_der(open_acme(store).certificate)
+    assert "PRIVATE" not in json.dumps(document)
+    event, details = events(store)[-1]
+    assert (event, details["authority"], details["generation"], details["requester"]) == (
+        "authority.exported",
+        "Acme",
+        "1",
+        "me",
+    )
+    acme(*arguments, "--out", "acme.p12").refused("not there yet")
+    assert [event for event, _ in events(store)].count("authority.exported") == 1, "nothing was exported"
+
+
+@pytest.mark.parametrize(("arguments", "said"), [
+    (("--format", "pkcs12", "--out", "x"), "expected --password-file with --format pkcs12, got none"),
+    (("--format", "pkcs12", "--password-file", "password"), "expected a file for the key"),
+    (("--format", "pkcs12", "--password-file", "password", "--out", "-", "--json"), "expected a file for the key"),
+    (("--format", "pkcs12", "--password-file", "empty", "--out", "x"), "a password of 1 to 1023 bytes"),
+    (("--format", "pkcs12", "--password-file", "long", "--out", "x"), "a password of 1 to 1023 bytes"),
+    (("--format", "pkcs12", "--password-file", "none", "--out", "x"), "'none'"),
+    (("--format", "pkcs12", "--password-file", "password", "--out", "x", "--anchors"), "without --format pkcs12"),
+    (("--password-file", "password"), "certificates are not encrypted"),
+    (("--format", "pkcs12", "--password-file", "password", "--out", "no/x"), "that can be written to, got 'no'"),
+    (("--out", "."), "got the directory '.'"),
+])  # fmt: skip
+def test_what_cannot_be_exported(arguments: tuple[str, ...], said: str, acme: Command, store: Store) -> None:
+    Path("password").write_text("a password\n")
+    Path("empty").write_text("\nno")
+    Path("long").write_text("x" * 1024)
+    acme("ca", "export", "Acme", *arguments).refused(said)
+    assert "authority.exported" not in [event for event, _ in events(store)]
+    assert not Path("x").exists()
+
+
+# --- crl ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_revocation_list_in_pem_and_der(acme: Command, store: Store) -> None:
+    device = open_acme(store).issue_client("device")
+    open_acme(store).revoke(device)
+    made = x509.load_pem_x509_crl(acme("ca", "crl", "Acme").out.encode())
+    assert made.get_revoked_certificate_by_serial_number(device.serial_number) is not None
+    document = acme("ca", "crl", "Acme", "--der", "--out", "acme.crl", "--lifetime", "12h", "--json").json
+    written = x509.load_der_x509_crl(Path("acme.crl").read_bytes())
+    assert (document["number"], document["entries"], document["file"]) == (2, 1, "acme.crl")
+    assert document["next_update"] == f"{written.next_update_utc:{MOMENT}}"
+    assert written.next_update_utc is not None
+    assert written.next_update_utc - written.last_update_utc == timedelta(hours=12)
+    assert acme("ca", "crl", "Acme", "--der", "--out", "acme.crl").status == 0, "a list is written again and again"
+
+
+def test_each_generation_has_its_list(acme: Command, store: Store) -> None:
+    old = open_acme(store).certificate
+    for stage in ("prepare", "activate"):
+        assert acme("ca", "rotate", stage, "Acme").status == 0
+    made = x509.load_pem_x509_crl(acme("ca", "crl", "Acme", "--generation", "1").out.encode())
+    assert made.is_signature_valid(old.public_key())  # type: ignore[arg-type]
+    acme("ca", "crl", "Acme", "--generation", "7").refused("got the number 7")
+    acme("ca", "crl", "Acme", "--json").refused("expected a file for the list")
+
+
+# --- rotate ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_stages_of_a_rotation(acme: Command, store: Store) -> None:
+    acme("ca", "rotate", "activate", "Acme").refused("expected a prepared generation")
+    prepared = acme("ca", "rotate", "prepare", "Acme", "--key-type", "ed25519", "--requester", "me", "--json").json
+    assert (prepared["number"], prepared["state"], prepared["certificate"]["key"]) == (2, "prepared", "ed25519")
+    assert acme("ca", "rotate", "prepare", "Acme", "--json").json == prepared, "again: the same"
+    assert acme("ca", "rotate", "activate", "Acme").out.startswith("Acme: generation 2 is active")
+    device = open_acme(store).issue_client("device")
+    acme("ca", "rotate", "retire", "Acme", "2").refused("got the active one")
+    acme("ca", "rotate", "retire", "Acme", "9").refused("got the number 9")
+    assert acme("ca", "rotate", "retire", "Acme", "1", "--json").json["state"] == "retired"
+    for stage in (("prepare", "Acme"), ("activate", "Acme")):
+        assert acme("ca", "rotate", *stage).status == 0
+    acme("ca", "rotate", "retire", "Acme", "2").refused("expected no good certificates of generation 2, got 1")
+    assert acme("ca", "rotate", "retire", "Acme", "2", "--abandon").status == 0
+    assert device.certificate.issuer != open_acme(store).certificate.subject
