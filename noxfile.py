@@ -134,6 +134,13 @@ def slow(session: nox.Session) -> None:
 
 
 @nox.session
+def outside(session: nox.Session) -> None:
+    """What is issued, judged by pkilint, and by OpenSSL, GnuTLS and Java as far as they are installed."""
+    session.install("-e", ".[demo,postgres]", *group("test"), "pkilint>=0.13")
+    session.run("python", "-m", "pytest", "-q", "tests/authority/test_outside.py", *session.posargs)
+
+
+@nox.session
 def docs(session: nox.Session) -> None:
     """Every example of the README and the documentation."""
     session.install("-e", ".[demo,postgres]", *group("test"))
