@@ -7,6 +7,7 @@ import http.client
 import io
 import threading
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 from wsgiref.validate import validator
@@ -24,8 +25,10 @@ TYPE = "application/ocsp-request"
 
 
 @pytest.fixture
-def service(acme: CertificateAuthority) -> StatusService:
-    return StatusService(acme)
+def service(acme: CertificateAuthority, store: Store) -> StatusService:
+    """Of an authority whose clock stands still: what is answered twice is the same."""
+    moment = datetime.now(UTC)
+    return StatusService(CertificateAuthority.open(acme.name, store=store, clock=lambda: moment))
 
 
 class Body(io.BytesIO):
