@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from mtlskit.cli.commands import run
 from mtlskit.ports import Store
 from mtlskit.stores import open_store
 from support.command_line import Command, Done
@@ -20,6 +19,8 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.Captu
     monkeypatch.chdir(tmp_path)
     for name in ("MTLSKIT_STORE", "MTLSKIT_KEY_ENCRYPTION_KEY"):
         monkeypatch.delenv(name, raising=False)
+
+    from mtlskit.cli.commands import run  # here: the bare tests beside it run without the extra
 
     def command(*arguments: str | Path) -> Done:
         monkeypatch.setattr(sys, "argv", ["mtlskit", *map(str, arguments)])
