@@ -1,4 +1,4 @@
-"""Delta lists (RFC 5280, 5.2.4): with the base they give what a complete list gives, in our validator and in OpenSSL."""
+"""Delta lists (RFC 5280, 5.2.4): with their base they give what a complete list gives, here and in OpenSSL."""
 
 from __future__ import annotations
 

@@ -7,14 +7,16 @@ from collections.abc import Callable
 import pytest
 from cryptography import x509
 
-from mtlskit.authority import CertificateAuthority, Revocation, RevokedSerials
+from mtlskit.authority import CertificateAuthority, KeySigner, KeyType, Revocation, RevokedSerials
 from mtlskit.authority.changes import ChangeKind, changes_after, last_change
 from mtlskit.authority.ledger import RESERVATION, Reservation
 from mtlskit.authority.serials import serial_key
+from mtlskit.authority.signers import generate_key
 from mtlskit.core.verdict import Allow, Deny
 from mtlskit.errors import Conflict, IssuanceError, NotFound
 from mtlskit.gate import Gate
 from mtlskit.ports import Store
+from mtlskit.testing.certificates import Authority
 
 HOLD = "certificate_hold"
 
@@ -97,6 +99,18 @@ def test_what_was_not_issued_here_cannot_be_released(store: Store, acme: Certifi
             acme.release(unknown)
     with pytest.raises(IssuanceError, match="serial"):
         acme.release("no number")
+
+
+def test_another_certificate_with_the_same_number_is_not_meant(store: Store) -> None:
+    key = generate_key(KeyType.EC_P256)
+    acme = CertificateAuthority.create("Acme", store=store, signer=KeySigner(key))
+    device = acme.issue_client("device")
+    twin = Authority(acme.certificate, key).leaf("device", serial_number=device.serial_number)
+    for act in (acme.revoke, acme.release):
+        for form in (twin, twin.certificate):
+            with pytest.raises(NotFound):
+                act(form)
+    assert list(acme.crl()) == []
 
 
 def test_a_reservation_stays_one_when_it_is_released(store: Store, acme: CertificateAuthority) -> None:

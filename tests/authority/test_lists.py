@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from mtlskit.authority import (
     KeyType,
     ListScope,
     RevocationReason,
+    RevokedSerials,
     Subjects,
     changes,
     crl_der,
@@ -36,7 +38,7 @@ from mtlskit.authority.serials import serial_key
 from mtlskit.authority.signers import generate_key
 from mtlskit.core.profiles import Role
 from mtlskit.errors import ConfigurationError, Conflict, IssuanceError, NotFound, StoreError
-from mtlskit.ports import Record, Store
+from mtlskit.ports import Record, Store, Transaction
 from mtlskit.stores import open_store
 
 from .conftest import KEYS
@@ -155,13 +157,11 @@ def test_every_kind_of_key_signs_lists(store: Store, key_type: str) -> None:
 
 def test_the_list_of_an_authority_without_revocations_has_no_entries_at_all(acme: CertificateAuthority) -> None:
     data = crl_der(acme.crl(now=NOW, lifetime=DAY))
+    own = acme.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    identifier = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(own)
     builder = x509.CertificateRevocationListBuilder(
         acme.certificate.subject, NOW.replace(tzinfo=None), (NOW + DAY).replace(tzinfo=None),
-        [
-            x509.Extension(x509.AuthorityKeyIdentifier.oid, False, x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(
-                acme.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value)),
-            x509.Extension(x509.CRLNumber.oid, False, x509.CRLNumber(1)),
-        ],
+        [x509.Extension(value.oid, False, value) for value in (identifier, x509.CRLNumber(1))],
     )  # fmt: skip
     assert acme._opened.issuing().assembly.to_be_signed(builder) in data
 
@@ -218,6 +218,30 @@ def test_a_higher_number_never_knows_less(store: Store) -> None:
     assert listed(last) == listed(made[0]) == {device.serial_number}
 
 
+@pytest.mark.invariant("I10")
+def test_a_lower_number_never_knows_more(store: Store) -> None:
+    """What is revoked after a list got its number is for the lists after it, though it is not made yet."""
+    acme = CertificateAuthority.create("Acme", store=store)
+    before, after = acme.issue_client("before"), acme.issue_client("after")
+    others, made = Meddling(store, lambda _: None), []
+    slow = CertificateAuthority.open("Acme", store=others)  # type: ignore[arg-type]
+    slow._opened.issuing()  # opens the key
+    others.readings, others.meanwhile = 0, lambda reading: acme.revoke(before) if reading == 2 else None
+
+    @contextmanager
+    def transaction() -> Iterator[Transaction]:
+        with store.transaction() as inner:
+            yield inner
+        if not made:  # the slow maker has its number
+            made.append(acme.crl())
+            acme.revoke(after)
+
+    others.transaction = transaction  # type: ignore[method-assign]
+    first = slow.crl()
+    assert [number_of(first), number_of(made[0])] == [1, 2]
+    assert listed(first) == listed(made[0]) == {before.serial_number}
+
+
 def test_numbers_are_given_once_to_threads_and_processes(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/state.db"
     store = open_store(url, keys=KEYS)
@@ -240,6 +264,35 @@ for _ in range(10):
     assert [child.returncode for child in children] == [0, 0]
     assert all(each == sorted(each) and len(each) == 20 for each in theirs)
     assert sorted([*ours, *theirs[0], *theirs[1]]) == list(range(1, 61))
+    store.close()
+
+
+def test_makers_and_revokers_do_not_wait_for_each_other_in_postgresql(postgres_url: str) -> None:
+    store = open_store(postgres_url, keys=KEYS)
+    acme = CertificateAuthority.create("Acme", store=store)
+    devices = [acme.issue_client(f"device-{index}") for index in range(24)]
+    revoked = RevokedSerials(store)
+
+    def work(worker: int) -> list[int]:
+        own = open_store(postgres_url, keys=KEYS)
+        mine, numbers = CertificateAuthority.open("Acme", store=own), []
+        for device in devices[worker::4]:
+            mine.revoke(device, reason="certificate_hold")
+            made = mine.crl()
+            assert device.serial_number in listed(made)
+            if worker % 2:
+                mine.release(device)
+            numbers += [number_of(made), number_of(mine.delta_crl())]
+        own.close()
+        return numbers
+
+    with ThreadPoolExecutor(4) as pool:
+        numbers = list(pool.map(work, range(4)))
+    assert sorted(number for some in numbers for number in some) == list(range(1, 49))
+    store.poll()
+    held = {device.serial_number for worker in (0, 2) for device in devices[worker::4]}
+    assert {each.serial_number for each in devices if revoked.reason_of(acme.key_id, each.serial_number)} == held
+    assert listed(acme.crl()) == held
     store.close()
 
 

@@ -30,8 +30,10 @@ def test_a_name_is_read_from_its_path(generation: int, partitions: int, is_delta
 @pytest.mark.parametrize(
     "path",
     [
-        "", "/", "/.crl", "/0.crl", "/01.crl", "/1.CRL", "/1.crl/", "/1.crl\n", "//1.crl", "/1", "/-1.crl", "/1.delta", "/a.crl",
-        "/1/0-of-1.crl", "/1/4-of-4.crl", "/1/00-of-4.crl", "/1/0-of-04.crl", "/1/0-of-0.crl", "/1/0-of-5000.crl", "/1/0.crl",
+        "", "/", "/.crl", "/0.crl", "/01.crl", "/1.CRL", "/1.crl/", "/1.crl\n", "//1.crl", "/1", "/-1.crl", "/1.delta",
+        "/a.crl",
+        "/1/0-of-1.crl", "/1/4-of-4.crl", "/1/00-of-4.crl", "/1/0-of-04.crl", "/1/0-of-0.crl", "/1/0-of-5000.crl",
+        "/1/0.crl",
         "/9999999999.crl", "/\uff11.crl", "/1.crl?x", "/../1.crl",
     ],
 )  # fmt: skip
@@ -83,26 +85,28 @@ def test_the_paths_and_the_scopes_belong_together() -> None:
     assert (publication.scope(name).url, publication.scope(name).partition) == (publication.url(name), 5)
     assert publication.scope(ListName(3)) == WHOLE
     assert Publication(base_url=BASE).delta_url(ListName(1)) is None
-    (point,) = publication.extension(3, 1_005)
-    assert point.full_name == [x509.UniformResourceIdentifier(f"{BASE}/3/5-of-8.crl")]
 
 
 def test_without_a_base_url_nothing_has_one() -> None:
     for ask in (lambda: Publication().url(ListName(1)), lambda: Publication().locations):
         with pytest.raises(ConfigurationError, match="a base URL"):
             ask()
-    with pytest.raises(ConfigurationError, match="no partitions"):
-        Publication(base_url=BASE, partitions=2).locations  # noqa: B018
 
 
-def test_certificates_say_where_the_service_answers(store: Store) -> None:
-    publication = Publication(base_url=BASE)
+@pytest.mark.parametrize("partitions", [1, 4])
+def test_certificates_say_where_the_service_answers(store: Store, partitions: int) -> None:
+    publication = Publication(base_url=BASE, partitions=partitions)
     acme = CertificateAuthority.create("Acme", store=store, locations=publication.locations)
-    service, device = StatusService(acme, publication), acme.issue_client("device")
-    (point,) = device.certificate.extensions.get_extension_for_class(x509.CRLDistributionPoints).value
-    (url,) = [name.value for name in point.full_name or ()]
-    (way,) = device.certificate.extensions.get_extension_for_class(x509.AuthorityInformationAccess).value
-    assert way.access_location.value == f"{BASE}/ocsp"
-    answer = service.answer("GET", url.removeprefix(BASE), {})
-    assert answer.status == 200
-    assert standing(acme, device.certificate, [x509.load_der_x509_crl(answer.body)]) == "good"
+    service = StatusService(acme, publication)
+    for number in range(3):
+        device = acme.issue_client(f"device-{number}")
+        (point,) = device.certificate.extensions.get_extension_for_class(x509.CRLDistributionPoints).value
+        (url,) = [name.value for name in point.full_name or ()]
+        assert url == publication.url(publication.list_of(1, device.serial_number))
+        (way,) = device.certificate.extensions.get_extension_for_class(x509.AuthorityInformationAccess).value
+        assert way.access_location.value == f"{BASE}/ocsp"
+        for wanted in ("good", "revoked"):
+            answer = service.answer("GET", url.removeprefix(BASE), {})
+            assert answer.status == 200
+            assert standing(acme, device.certificate, [x509.load_der_x509_crl(answer.body)]) == wanted
+            acme.revoke(device)

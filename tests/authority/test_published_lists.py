@@ -1,4 +1,4 @@
-"""Published lists: one for all who ask, new when it is time or something was revoked, and never a number for nothing."""
+"""Published lists: one for all who ask, new when it is time or something was revoked, never a number for nothing."""
 
 from __future__ import annotations
 
@@ -141,6 +141,16 @@ def test_with_deltas_the_complete_list_waits_for_its_time(store: Store) -> None:
     assert made.number(DELTA) == 6
     freshest = made.current().extensions.get_extension_for_class(x509.FreshestCRL).value
     assert freshest[0].full_name == [x509.UniformResourceIdentifier(f"{BASE}/1.delta.crl")]
+
+
+def test_a_new_complete_list_gets_a_new_delta(store: Store) -> None:
+    made = Publisher(store, **DELTAS)
+    made.number()
+    made.wait(20 * HOUR)
+    made.revoke()
+    assert base_of(made.current(DELTA)) == 1
+    made.wait(4 * HOUR)
+    assert base_of(made.current(DELTA)) == made.number() > 1  # though the delta was not old
 
 
 @pytest.mark.invariant("I6")

@@ -30,7 +30,7 @@ def part(number: int) -> ListScope:
 
 
 class Partitioned:
-    """An authority whose certificates name the partitions that they are in, eight of them in each."""
+    """An authority whose certificates name the partitions that they are in, two of them in each."""
 
     def __init__(self, store: Store) -> None:
         key = generate_key(KeyType.EC_P256)
@@ -39,10 +39,10 @@ class Partitioned:
         self.leaves = [self._leaf(maker, serial) for serial in range(1_000, 1_008)]
         self.acme.record(self.leaves)
 
-    @staticmethod
-    def _leaf(maker: Authority, serial: int) -> x509.Certificate:
-        point = PUBLICATION.extension(1, serial)
-        return maker.leaf(f"device-{serial}", serial_number=serial, extensions=[(point, False)]).certificate
+    def _leaf(self, maker: Authority, serial: int) -> x509.Certificate:
+        located = PUBLICATION.locations.of_generation(1, self.acme.key_id.hex()).extensions(serial)
+        extensions = [(each, False) for each in located]
+        return maker.leaf(f"device-{serial}", serial_number=serial, extensions=extensions).certificate
 
 
 def test_a_partition_is_taken_only_for_certificates_that_name_it(store: Store) -> None:

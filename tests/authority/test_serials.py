@@ -47,7 +47,8 @@ def test_other_text_is_refused_or_is_hexadecimal(text: str) -> None:
     "serial",
     [
         "", " ", "0x", "-1", -1, 1 << 160, f"{1 << 160:x}", "g", "1_0", "a::b", ":a", "a:", "1.0", "\uff11", True, 1.5,
-        None, b"1", "decimal:", "decimal:-1", "decimal:0x1", "decimal:a", "decimal:1:2", "decimal:1_0", "decimal:\uff11",
+        None, b"1", "decimal:", "decimal:-1", "decimal:0x1", "decimal:a", "decimal:1:2", "decimal:1_0",
+        "decimal:\uff11",
         f"decimal:{1 << 160}", "Decimal:1", "decimal 1", f"decimal:{'9' * 300}",
     ],
 )  # fmt: skip

@@ -17,7 +17,19 @@ from hypothesis import strategies as st
 from mtlskit.core import profiles
 from mtlskit.core.certificates import common_name
 from mtlskit.core.names import SanType
-from mtlskit.core.profiles import CLIENT, ROOT, SERVER, Issuer, KeyUsage, Lifetimes, Locations, Names, Profile, Validity
+from mtlskit.core.profiles import (
+    CLIENT,
+    INTERMEDIATE,
+    ROOT,
+    SERVER,
+    Issuer,
+    KeyUsage,
+    Lifetimes,
+    Locations,
+    Names,
+    Profile,
+    Validity,
+)
 from mtlskit.errors import ConfigurationError, IssuanceError
 
 NOW = datetime(2026, 5, 4, 3, 2, 1, 999, tzinfo=UTC)
@@ -285,3 +297,12 @@ def test_a_lifetime_of_exactly_the_bounds_is_allowed() -> None:
             profiles.validity(profile, now=NOW, lifetime=lifetime, issuer=None)
     life = profiles.validity(profile, now=NOW, lifetime=None, issuer=None)
     assert life.not_after == NOW.replace(microsecond=0) + 2 * hour
+
+
+def test_an_authority_lasts_as_long_as_its_issuer_unless_it_is_told_for_how_long() -> None:
+    issuer = replace(Issuer.of(ANCHOR), not_after=NOW.replace(microsecond=0) + timedelta(days=30))
+    life = profiles.validity(INTERMEDIATE, now=NOW, lifetime=None, issuer=issuer)
+    assert life.not_after == issuer.not_after
+    for profile, lifetime in ((INTERMEDIATE, timedelta(days=31)), (CLIENT, None)):
+        with pytest.raises(IssuanceError, match="within the issuer's"):
+            profiles.validity(profile, now=NOW, lifetime=lifetime, issuer=issuer)

@@ -41,7 +41,7 @@ MUTATIONS = [
         "authority/revocation.py",
         " or (der is not None and record.der is not None and der != record.der)",
         "",
-        "tests/authority/test_revocation.py tests/authority/test_hierarchy.py",
+        _HOLD,
         "revocation: another certificate with the same serial number is not meant",
     ),
     Mutation(

@@ -9,8 +9,6 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
-from cryptography import x509
-
 from mtlskit.authority.lists import Expired
 from mtlskit.authority.scope import MOST_PARTITIONS, WHOLE, ListScope, is_within
 from mtlskit.core.profiles import Locations
@@ -98,20 +96,20 @@ class Publication:
     def locations(self) -> Locations:
         """What an authority is to be made with so that its certificates say where all this is.
 
-        Raises ConfigurationError without a base URL, and with partitions: `extension` gives those certificates' points.
+        Raises ConfigurationError without a base URL.
         """
-        if self.base_url is None or self.partitions > 1:
-            raise ConfigurationError("expected a base URL and no partitions for the locations of certificates")
-        return Locations(crl=(f"{self.base_url}/{{generation}}.crl",), ocsp=(f"{self.base_url}{OCSP_PATH}",))
+        if self.base_url is None:
+            raise ConfigurationError("expected a base URL for the locations of certificates, got none")
+        partition = f"/{{partition}}-of-{self.partitions}" if self.partitions > 1 else ""
+        return Locations(
+            crl=(f"{self.base_url}/{{generation}}{partition}.crl",),
+            ocsp=(f"{self.base_url}{OCSP_PATH}",),
+            partitions=self.partitions,
+        )
 
     def list_of(self, generation: int, serial_number: int) -> ListName:
         """The complete list on which that serial number would stand."""
         return ListName(generation, serial_number % self.partitions, self.partitions)
-
-    def extension(self, generation: int, serial_number: int) -> x509.CRLDistributionPoints:
-        """The distribution point of the certificate with that serial number (RFC 5280, 4.2.1.13; not critical)."""
-        name = [x509.UniformResourceIdentifier(self.url(self.list_of(generation, serial_number)))]
-        return x509.CRLDistributionPoints([x509.DistributionPoint(name, None, None, None)])
 
     def url(self, name: ListName) -> str:
         """Where a list is; raises ConfigurationError without a base URL."""

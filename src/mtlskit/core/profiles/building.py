@@ -57,8 +57,8 @@ class Issuer:
 def validity(profile: Profile, *, now: datetime, lifetime: timedelta | None, issuer: Issuer | None) -> Validity:
     """From 30 s before `now` (aware of its zone) to `lifetime` after it, the profile's default without one.
 
-    In UTC and whole seconds. Raises IssuanceError for a lifetime outside the profile's and for a life that begins
-    before the issuer's or ends after it.
+    In UTC and whole seconds. An authority for which no lifetime is given lasts as long as its issuer at most. Raises
+    IssuanceError for a lifetime outside the profile's and for a life that begins before the issuer's or ends after it.
     """
     allowed = profile.lifetimes
     wanted = allowed.default if lifetime is None else lifetime
@@ -69,7 +69,10 @@ def validity(profile: Profile, *, now: datetime, lifetime: timedelta | None, iss
     if now.tzinfo is None:
         raise IssuanceError(f"now: expected a moment that knows its time zone, got {now.isoformat()}")
     moment = now.astimezone(UTC).replace(microsecond=0)
-    found = Validity(not_before=moment - BACKDATING, not_after=(moment + wanted).replace(microsecond=0))
+    end = (moment + wanted).replace(microsecond=0)
+    if issuer is not None and lifetime is None and profile.role is Role.AUTHORITY:
+        end = min(end, issuer.not_after)
+    found = Validity(not_before=moment - BACKDATING, not_after=end)
     if issuer is not None and not (issuer.not_before <= found.not_before and found.not_after <= issuer.not_after):
         raise IssuanceError(
             f"lifetime: expected a life within the issuer's from {issuer.not_before.isoformat()} to "
