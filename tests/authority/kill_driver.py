@@ -27,7 +27,7 @@ BATCH = [*ISSUE, "sign 2 before", "sign 2 after", "commit 3 before", "commit 3 a
 BATCH += ["commit 4 before", "commit 4 after"]
 INTERMEDIATE = [*ISSUE, "commit 3 before", "commit 3 after"]
 REVOKE = ["commit 1 before", "commit 1 after"]
-LIST = ["commit 1 before", "commit 1 after", "sign 1 before", "sign 1 after"]
+LIST = ["commit 1 before", "commit 1 after", "sign 1 before", "sign 1 after", "commit 2 before", "commit 2 after"]
 PENDING = ("commit 1 after", "sign 1 before", "sign 1 after", "commit 2 before")  # of one certificate
 BATCH_PENDING = {
     **dict.fromkeys((*PENDING, "sign 2 before", "sign 2 after"), 2),
