@@ -30,7 +30,7 @@ from mtlskit.core.profiles import (
     spiffe,
     validity,
 )
-from mtlskit.core.profiles.encoding import common_name_in, element, object_identifier
+from mtlskit.core.profiles.encoding import _subject, common_name_in, element, object_identifier
 from mtlskit.core.validation import der
 from mtlskit.core.validation.der import DERError
 from mtlskit.errors import IssuanceError
@@ -219,3 +219,12 @@ def test_every_san_type_has_its_form() -> None:
     spki = KEYS[0].public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     content = template.to_be_signed(names=given_names, spki=spki, serial_number=1, validity=life)
     assert ipaddress.ip_address("::1").packed in content
+
+
+@pytest.mark.filterwarnings("ignore:Attribute's length")
+@pytest.mark.parametrize("length", [1, 64, 65, 115, 116, 117, 118, 119, 127, 128, 200, 300])
+def test_a_subject_of_any_length_is_written(length: int) -> None:
+    text = "a" * length
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, text, _validate=False)])
+    assert _subject(text) == name.public_bytes()
+    assert common_name_in(name.public_bytes()) == (text if length <= 116 else None)

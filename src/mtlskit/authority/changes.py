@@ -26,7 +26,7 @@ from mtlskit.ports import Record, Snapshot, Store, Transaction
 
 CHANGE: Final = "revocation-change"
 HEAD: Final = "revocation-head"
-_PAGE: Final = 10_000  # revocations: what is read before somebody else gets the store
+_PAGE: Final = 1_000  # revocations: what is read before somebody else gets the store
 
 
 class ChangeKind(StrEnum):

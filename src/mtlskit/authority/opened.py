@@ -33,7 +33,7 @@ class _State:
 
     record: AuthorityRecord
     version: int
-    issuing: dict[int, Issuing] = field(default_factory=dict)
+    issuing: dict[int | None, Issuing] = field(default_factory=dict)  # by generation; None: the active one
 
 
 class OpenedAuthority:
@@ -101,10 +101,12 @@ class OpenedAuthority:
     def issuing(self, generation: Generation | None = None) -> Issuing:
         """What issues and signs lists for a generation (by default: the active one); opens its key."""
         state = self._state
-        wanted = generation or state.record.active
-        found = state.issuing.get(wanted.number)
+        found = state.issuing.get(None if generation is None else generation.number)
         if found is None:
-            found = state.issuing[wanted.number] = self._issuing(state, wanted)
+            wanted = generation or state.record.active
+            found = state.issuing.setdefault(wanted.number, self._issuing(state, wanted))
+            if generation is None:
+                state.issuing[None] = found
         return found
 
     def add_signer(self, signer: Signer) -> None:

@@ -113,7 +113,8 @@ def _extension_of(oid: bytes, content: bytes, *, critical: bool = False) -> byte
 _NAMES_OID: Final = object_identifier(x509.SubjectAlternativeName.oid)
 _COMMON_NAME_OID: Final = object_identifier(NameOID.COMMON_NAME)
 _USUAL_BITS: Final[Mapping[int, int]] = {91: 26, 44: 12}  # where the key begins in that of P-256 and of Ed25519
-_COMMON_NAME_HEADER: Final = 13  # octets before a text of less than 115, with which all lengths take one
+_COMMON_NAME_HEADER: Final = 13  # octets before a text with which all lengths take one octet
+_LONGEST_SHORT_NAME: Final = _SHORT - 12
 _KEY_IDENTIFIER: Final = _extension(x509.SubjectKeyIdentifier(bytes(20)))[:-20]
 
 
@@ -158,8 +159,13 @@ _GENERAL_NAMES: Final[Mapping[SanType, tuple[int, Callable[[str], bytes]]]] = {
 def _subject(common_name: str | None) -> bytes:
     if common_name is None:
         return b"\x30\x00"
-    attribute = element(der.SEQUENCE, _COMMON_NAME_OID, element(der.UTF8_STRING, common_name.encode()))
-    return element(der.SEQUENCE, element(der.SET, attribute))
+    text = common_name.encode()
+    length = len(text)
+    if length > _LONGEST_SHORT_NAME:
+        attribute = element(der.SEQUENCE, _COMMON_NAME_OID, element(der.UTF8_STRING, text))
+        return element(der.SEQUENCE, element(der.SET, attribute))
+    heads = bytes((der.SEQUENCE, length + 11, der.SET, length + 9, der.SEQUENCE, length + 7))
+    return b"".join((heads, _COMMON_NAME_OID, bytes((der.UTF8_STRING, length)), text))
 
 
 @lru_cache(maxsize=64)  # whoever issues much issues much in one second
