@@ -144,7 +144,7 @@ def test_what_was_issued_stands_in_the_store_byte_by_byte(acme: CertificateAutho
     assert record.reservation.requester == "alice"
     assert record.reservation.not_after == leaf.not_valid_after_utc
     assert acme.pending() == ()
-    assert audit_events(store) == ["authority.created", "certificate.reserved"]
+    assert audit_events(store) == ["authority.created", "certificate.reserved", "certificate.issued"]
     assert verify_audit(store) is not None
 
 

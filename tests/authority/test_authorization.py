@@ -119,7 +119,7 @@ def test_what_is_no_clear_yes_is_a_no_and_is_written_down(store: Store, acme: Ce
     with pytest.raises(IssuanceError) as refused:
         authority.sign_request(CSR, requester="mallory")
     assert str(refused.value).startswith(told)
-    (row,) = rows(store, "issuance.denied")
+    (row,) = rows(store, "certificate.denied")
     assert row.details == {
         "authority": "Acme devices",
         "issuer_key": acme.key_id.hex(),
@@ -159,7 +159,7 @@ def test_the_hook_is_not_asked_for_what_is_refused_anyway(store: Store, acme: Ce
         with pytest.raises(IssuanceError):
             refused()
     assert hook.requests == []
-    assert rows(store, "issuance.denied") == []
+    assert rows(store, "certificate.denied") == []
 
 
 def test_an_interrupt_goes_through_and_nothing_was_issued(store: Store, acme: CertificateAuthority) -> None:
@@ -172,7 +172,7 @@ def test_a_denied_order_of_many_is_an_outcome(store: Store, acme: CertificateAut
     authority = asked(store, lambda request: Denied("no") if str(request.names) == "CN=b" else Granted())
     outcomes = list(authority.issue_many([CertificateOrder(name) for name in "abc"]))
     assert [isinstance(each, Unfilled) for each in outcomes] == [False, True, False]
-    assert len(rows(store, "issuance.denied")) == 1
+    assert len(rows(store, "certificate.denied")) == 1
 
 
 @pytest.mark.parametrize("how", ["create", "ensure", "open", "list", "take_over"])

@@ -73,7 +73,7 @@ steps: st.SearchStrategy[Step] = st.one_of(
     st.builds(increment, st.sampled_from(["crl:a", "crl:b"])),
     st.builds(
         audit,
-        st.sampled_from(["certificate.reserved", "hostname_added"]),
+        st.sampled_from(["certificate.reserved", "hostname.added"]),
         st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=5),
     ),
     st.builds(touch, st.sampled_from(["authority:a", "hostname:b"])),

@@ -13,6 +13,7 @@ _PUBLICATION = "tests/authority/test_publication.py"
 _PUBLISHED = "tests/authority/test_published_lists.py"
 _SERVICE = "tests/authority/test_status_service.py"
 _APPS = "tests/authority/test_status_apps.py"
+_AUDIT = "tests/test_audit.py"
 
 MUTATIONS = [
     # Revoking and releasing.
@@ -386,5 +387,48 @@ MUTATIONS = [
         "self._service.answer(scope",
         _APPS,
         "ASGI: the event loop goes on while a list is signed",
+    ),
+    # The audit log.
+    Mutation(
+        "authority/issuance.py",
+        '                transaction.append_audit("certificate.issued", _issued_details(issuing, draft, der))\n',
+        "",
+        _AUDIT,
+        "audit: what was signed has a row of its own",
+    ),
+    Mutation(
+        "authority/publishing/voices.py",
+        "            self._note(generation, voice)\n",
+        "            pass\n",
+        _AUDIT,
+        "audit: a responder's first use of a key",
+    ),
+    Mutation(
+        "authority/revocation.py",
+        '        "requester": requester,\n',
+        "",
+        _AUDIT,
+        "audit: who revoked",
+    ),
+    Mutation(
+        "gate/hostnames.py",
+        '    transaction.append_audit(event, {"hostname": str(pattern), "requester": requester, **details})\n',
+        "",
+        _AUDIT,
+        "audit: every change of a hostname",
+    ),
+    Mutation(
+        "gate/hostname_records.py",
+        "    return [name for name, value in _document(after).items() if known.get(name) != value]\n",
+        "    return []\n",
+        _AUDIT,
+        "audit: what of a hostname was changed",
+    ),
+    Mutation(
+        "fetch/uploads.py",
+        '            transaction.append_audit("client_certificate.uploaded", _audit_details(uploaded, chain, requester))\n',
+        "",
+        _AUDIT,
+        "audit: what is kept for bindings",
     ),
 ]

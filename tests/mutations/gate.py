@@ -236,8 +236,8 @@ MUTATIONS = [
         "I11: the memory file is the process's own",
     ),
     Mutation(
-        "gate/hostnames.py",
-        "sealed = self._store.seal(hostname.server.private_key_der(), context=_key_context(str(hostname.pattern)))",
+        "gate/hostname_records.py",
+        "sealed = store.seal(hostname.server.private_key_der(), context=key_context(str(hostname.pattern)))",
         "sealed = hostname.server.private_key_der()",
         f"{_HOSTNAMES}",
         "I11: a server's key is sealed at rest",

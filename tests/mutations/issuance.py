@@ -152,7 +152,7 @@ MUTATIONS = [
     ),
     Mutation(
         "authority/drafting.py",
-        '            transaction.append_audit("issuance.denied", order_details(issuing, order) | {"reason": str(error)})\n',
+        '            transaction.append_audit("certificate.denied", order_details(issuing, order) | {"reason": str(error)})\n',
         "            pass\n", _AUTHORIZATION, "what was denied is written down",
     ),
     Mutation(
@@ -184,7 +184,7 @@ MUTATIONS = [
     ),
     Mutation(
         "authority/issuance.py",
-        '    transaction.append_audit("certificate.reserved", _audit_details(issuing, draft))\n', "",
+        '    transaction.append_audit("certificate.reserved", _reserved_details(issuing, draft))\n', "",
         f"{_BATCHES} {_AUTHORITY}", "a row of the log for each certificate",
     ),
     Mutation(

@@ -309,19 +309,23 @@ class CertificateAuthority(Desk):
         certificate: int | str | x509.Certificate | SigningChain,
         *,
         reason: RevocationReason | str = RevocationReason.UNSPECIFIED,
+        requester: str = "",
     ) -> Revocation:
         """Revokes a certificate that this authority issued, or a reservation; durable when it returns.
 
         `certificate` is the certificate or its serial number: an int, hexadecimal text in any notation, or `decimal:`
         and digits. A second call changes nothing and gives the first revocation, but for a hold, which a lasting reason
-        replaces and `release` ends. Raises NotFound for what was not issued here.
+        replaces and `release` ends. `requester` is for the audit log. Raises NotFound for what was not issued here.
         """
         parsed, now = RevocationReason.parse(reason), self._opened.clock()
         return self._with_issuer_of(
-            certificate, lambda issuing, serial, der: revoke(issuing, serial, reason=parsed, now=now, der=der)
+            certificate,
+            lambda issuing, serial, der: revoke(issuing, serial, reason=parsed, requester=requester, now=now, der=der),
         )
 
-    def release(self, certificate: int | str | x509.Certificate | SigningChain) -> Revocation | None:
+    def release(
+        self, certificate: int | str | x509.Certificate | SigningChain, *, requester: str = ""
+    ) -> Revocation | None:
         """Ends a `certificate_hold`; durable when it returns, and the client gets in again at once.
 
         `certificate` is as for `revoke`. Gives the hold that ended; None, and nothing happens, for what is not revoked,
@@ -329,7 +333,8 @@ class CertificateAuthority(Desk):
         """
         now = self._opened.clock()
         return self._with_issuer_of(
-            certificate, lambda issuing, serial, der: release(issuing, serial, now=now, der=der)
+            certificate,
+            lambda issuing, serial, der: release(issuing, serial, requester=requester, now=now, der=der),
         )
 
     def record(self, certificates: Iterable[x509.Certificate], *, requester: str = "") -> None:

@@ -92,7 +92,8 @@ def make_intermediate(plan: Plan, store: Store, parent: Issuing, above: Sequence
         _store(record, plan, store, None)
     except Conflict:
         # Somebody else was quicker: this certificate is of no use to anybody.
-        revoke(parent, certificate.serial_number, reason=RevocationReason.CESSATION_OF_OPERATION, now=plan.now)
+        reason = RevocationReason.CESSATION_OF_OPERATION
+        revoke(parent, certificate.serial_number, reason=reason, requester=plan.requester, now=plan.now)
         raise
     return record
 

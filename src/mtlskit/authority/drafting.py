@@ -186,7 +186,7 @@ def _authorize(issuing: Issuing, authorize: Authorize, order: Order) -> None:
         check_authorization(authorize, request)
     except IssuanceError as error:
         with issuing.store.transaction() as transaction:
-            transaction.append_audit("issuance.denied", order_details(issuing, order) | {"reason": str(error)})
+            transaction.append_audit("certificate.denied", order_details(issuing, order) | {"reason": str(error)})
         raise
 
 

@@ -4,7 +4,7 @@
 2. One transaction records the serial number, the hash of the bytes to be signed, the profile, the subject and the
    requester as a reservation, with an audit row, and commits. It may do so for several certificates.
 3. The signer signs those bytes, once.
-4. A second transaction turns the reservations into the certificates' records.
+4. A second transaction turns the reservations into the certificates' records, with an audit row each.
 5. Only then the certificates leave this module.
 
 Whatever ends the process in between leaves reservations: they are listed, can be revoked, and their serial numbers
@@ -13,6 +13,7 @@ are never used again.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -92,6 +93,7 @@ def record_all(issuing: Issuing, signed: Sequence[tuple[Draft, bytes]]) -> list[
             except NotFound:
                 found.append(False)
             else:
+                transaction.append_audit("certificate.issued", _issued_details(issuing, draft, der))
                 found.append(True)
     return found
 
@@ -117,10 +119,19 @@ def _reserve(transaction: Transaction, issuing: Issuing, draft: Draft) -> None:
     if draft.order.renews is not None:
         check_unrevoked(transaction, draft.order.renews)
     reserve(transaction, issuing.key_id, draft.reservation)
-    transaction.append_audit("certificate.reserved", _audit_details(issuing, draft))
+    transaction.append_audit("certificate.reserved", _reserved_details(issuing, draft))
 
 
-def _audit_details(issuing: Issuing, draft: Draft) -> dict[str, str]:
+def _reserved_details(issuing: Issuing, draft: Draft) -> dict[str, str]:
     reservation = draft.reservation
     details = {"serial": f"{reservation.serial_number:x}", "tbs_sha256": reservation.tbs_sha256}
     return order_details(issuing, draft.order) | details
+
+
+def _issued_details(issuing: Issuing, draft: Draft, der: bytes) -> dict[str, str]:
+    return {
+        "authority": issuing.authority,
+        "issuer_key": issuing.key_id,
+        "serial": f"{draft.reservation.serial_number:x}",
+        "sha256": hashlib.sha256(der).hexdigest(),
+    }

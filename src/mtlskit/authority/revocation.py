@@ -49,7 +49,7 @@ class RevocationReason(StrEnum):
 
 
 def revoke(
-    issuing: Issuing, serial: int, *, reason: RevocationReason, now: datetime, der: bytes | None = None
+    issuing: Issuing, serial: int, *, reason: RevocationReason, requester: str, now: datetime, der: bytes | None = None
 ) -> Revocation:
     """Revokes a serial number, or gives the revocation that there is, with its first date.
 
@@ -68,11 +68,13 @@ def revoke(
                 return revocation
             revocation = with_reason(revocation, reason.value)
             transaction.replace(REVOCATION, issuing.key_id, found.key, revocation.to_text().encode())
-        _write_down(transaction, issuing, ChangeKind.REVOKED, revocation, now)
+        _write_down(transaction, issuing, ChangeKind.REVOKED, revocation, requester, now)
     return revocation
 
 
-def release(issuing: Issuing, serial: int, *, now: datetime, der: bytes | None = None) -> Revocation | None:
+def release(
+    issuing: Issuing, serial: int, *, requester: str, now: datetime, der: bytes | None = None
+) -> Revocation | None:
     """Ends the hold of a certificate, and gives it; None, and nothing happens, where it is not revoked.
 
     Raises Conflict for a revocation that lasts, NotFound where no such certificate was issued.
@@ -86,15 +88,15 @@ def release(issuing: Issuing, serial: int, *, now: datetime, der: bytes | None =
         if revocation.reason != RevocationReason.CERTIFICATE_HOLD:
             raise Conflict(f"expected a certificate on hold, got {serial:x}, revoked for good as {revocation.reason}")
         transaction.delete(REVOCATION, issuing.key_id, found.key, version=found.version)
-        _write_down(transaction, issuing, ChangeKind.RELEASED, revocation, now)
+        _write_down(transaction, issuing, ChangeKind.RELEASED, revocation, requester, now)
     return revocation
 
 
 def _write_down(
-    transaction: Transaction, issuing: Issuing, kind: ChangeKind, revocation: Revocation, now: datetime
+    transaction: Transaction, issuing: Issuing, kind: ChangeKind, revocation: Revocation, requester: str, now: datetime
 ) -> None:
     append_change(transaction, issuing.key_id, kind, revocation, now)
-    transaction.append_audit(f"certificate.{kind}", _audit_details(issuing, revocation))
+    transaction.append_audit(f"certificate.{kind}", _audit_details(issuing, revocation, requester))
     transaction.touch(revocation_topic(bytes.fromhex(issuing.key_id)))
 
 
@@ -145,11 +147,12 @@ def _lasts_longer(reason: RevocationReason, *, than: str) -> bool:
     return than == RevocationReason.CERTIFICATE_HOLD and reason is not RevocationReason.CERTIFICATE_HOLD
 
 
-def _audit_details(issuing: Issuing, revocation: Revocation) -> dict[str, str]:
+def _audit_details(issuing: Issuing, revocation: Revocation, requester: str) -> dict[str, str]:
     return {
         "authority": issuing.authority,
         "issuer_key": issuing.key_id,
         "serial": f"{revocation.serial_number:x}",
         "reason": revocation.reason,
         "revoked_at": revocation.revoked_at.isoformat(),
+        "requester": requester,
     }

@@ -138,8 +138,9 @@ def _trust(context: ssl.SSLContext, certificates: tuple[x509.Certificate, ...]) 
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     try:
         context.load_verify_locations(cadata=b"".join(map(to_der, certificates)))
-    except ssl.SSLError:
-        raise ConfigurationError("expected certificates that OpenSSL takes as anchors, got others") from None
+    except ssl.SSLError as error:
+        why = error.reason or error.args[-1]
+        raise ConfigurationError(f"expected certificates that OpenSSL takes as anchors, got others ({why})") from None
 
 
 def load_signing_chain(context: ssl.SSLContext, chain: SigningChain) -> None:

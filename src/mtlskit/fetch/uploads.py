@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives import hashes, serialization
 
 from mtlskit.core.certificates import SigningChain
 from mtlskit.errors import CertificateError, ConfigurationError, MTLSError, NotFound, StoreError
@@ -56,12 +56,13 @@ class CertificateUploads:
         *,
         name: str | None = None,
         password: bytes | str | None = None,
+        requester: str = "",
     ) -> UploadedCertificate:
         """Keeps a chain in PEM (leaf first) and its key (PEM; in the same text if not given), and gives its id.
 
-        `password` opens an encrypted key. Raises CertificateError, and keeps nothing, for a key of another
-        certificate, a chain out of order, a certificate that is expired or not yet valid, or one that is not for
-        clients.
+        `password` opens an encrypted key, `requester` is for the audit log. Raises CertificateError, and keeps nothing,
+        for a key of another certificate, a chain out of order, a certificate that is expired or not yet valid, or one
+        that is not for clients.
         """
         _check_name(name)
         secret = password.encode("utf-8") if isinstance(password, str) else password
@@ -69,7 +70,7 @@ class CertificateUploads:
         now = self._clock()
         preflight.check_order(chain.certificates)
         preflight.check_usable(chain, now)
-        return self._insert(_describe(str(uuid.uuid4()), name, chain, now), chain)
+        return self._insert(_describe(str(uuid.uuid4()), name, chain, now), chain, requester)
 
     def list(self, name: str | None = None) -> tuple[UploadedCertificate, ...]:
         """All of them, or those of one name, the oldest first."""
@@ -82,12 +83,12 @@ class CertificateUploads:
         """The one of that id; raises NotFound."""
         return read_upload(self._record(certificate_id))
 
-    def delete(self, certificate_id: str) -> None:
+    def delete(self, certificate_id: str, *, requester: str = "") -> None:
         """Forgets the one of that id and its key; raises NotFound."""
         _check_id(certificate_id)
         with self._store.transaction() as transaction:
             transaction.delete(KIND, _PARTITION, certificate_id)
-            transaction.append_audit("client_certificate_deleted", {"id": certificate_id})
+            transaction.append_audit("client_certificate.deleted", {"id": certificate_id, "requester": requester})
             transaction.touch(topic_of(certificate_id))
 
     def signing_chain(self, certificate_id: str) -> SigningChain:
@@ -108,14 +109,24 @@ class CertificateUploads:
             raise NotFound(f"expected the id of an uploaded certificate, got {certificate_id!r}")
         return record
 
-    def _insert(self, uploaded: UploadedCertificate, chain: SigningChain) -> UploadedCertificate:
+    def _insert(self, uploaded: UploadedCertificate, chain: SigningChain, requester: str) -> UploadedCertificate:
         sealed = self._store.seal(_key_pem(chain), context=key_context(uploaded.id))
         value = json.dumps({**_written(uploaded), **_secrets(chain, sealed)}).encode("utf-8")
         with self._store.transaction() as transaction:
             transaction.insert(KIND, _PARTITION, uploaded.id, value)
-            transaction.append_audit("client_certificate_uploaded", {"id": uploaded.id, "issuer": uploaded.issuer})
+            transaction.append_audit("client_certificate.uploaded", _audit_details(uploaded, chain, requester))
             transaction.touch(topic_of(uploaded.id))
         return uploaded
+
+
+def _audit_details(uploaded: UploadedCertificate, chain: SigningChain, requester: str) -> dict[str, str]:
+    return {
+        "id": uploaded.id,
+        "issuer": uploaded.issuer,
+        "serial": f"{uploaded.serial_number:x}",
+        "sha256": chain.certificate.fingerprint(hashes.SHA256()).hex(),
+        "requester": requester,
+    }
 
 
 def topic_of(certificate_id: str) -> str:

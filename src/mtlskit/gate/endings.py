@@ -11,7 +11,7 @@ from cryptography import x509
 
 from mtlskit.endings import Ending, EndingKind
 from mtlskit.errors import StoreError
-from mtlskit.gate.hostnames import KIND
+from mtlskit.gate.hostname_records import KIND
 from mtlskit.paging import stored
 from mtlskit.ports import Record, Store
 

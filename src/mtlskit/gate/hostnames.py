@@ -1,42 +1,35 @@
-"""The custom hostnames of a gate, in its store: add, replace, remove, get. Owns how a record is written down.
+"""The custom hostnames of a gate, in its store: add, replace, remove, get. Their form is in `hostname_records.py`.
 
 Beside each record stands the index of its trust anchors (`anchor_index.py`). The topic of every change is
-`hostname:<pattern>`.
+`hostname:<pattern>`. The audit log's rows are `hostname.added`, `hostname.replaced` and `hostname.removed`, each with
+who asked for it; the first two say the SHA-256 of what stands now, all but the private key, the second what `changed`.
 """
 
 from __future__ import annotations
 
-import base64
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from enum import Enum, auto
+from types import MappingProxyType
 from typing import Any
 
 from cryptography import x509
-from cryptography.hazmat.primitives import serialization
 
-from mtlskit.core.certificates import SigningChain, to_der
+from mtlskit.core.certificates import SigningChain
 from mtlskit.core.custom_hostname import ClientAuth, CustomHostname, Enforcement
 from mtlskit.core.evidence import Resumption, TLSVersion
 from mtlskit.core.names import HostnamePattern
-from mtlskit.core.policy import AccessPolicy, read_policies
-from mtlskit.core.validation import Pinning, RevocationFallback, RevocationMode, Revocations, TrustAnchor, TrustStore
-from mtlskit.errors import ConfigurationError, Conflict, NotFound, StoreError
+from mtlskit.core.policy import AccessPolicy
+from mtlskit.core.validation import RevocationFallback, RevocationMode, Revocations, TrustStore
+from mtlskit.errors import ConfigurationError, Conflict, NotFound
 from mtlskit.gate import anchor_index
 from mtlskit.gate import settings as read
 from mtlskit.gate.anchor_index import SharedAnchors
+from mtlskit.gate.hostname_records import KIND, changed, digest, parsed, written
 from mtlskit.gate.settings import Anchor
 from mtlskit.ports import Record, Snapshot, Store, Transaction
 from mtlskit.revocation.sources import Given
 
 TOPIC = "hostname:"
-KIND = "hostname"
 _PARTITION = ""
-
-
-class _Server(Enum):
-    READ = auto()
-    LEFT_OUT = auto()  # to judge a client it is not needed, and its key costs time to open
 
 
 class Hostnames:
@@ -65,6 +58,7 @@ class Hostnames:
         lists: Sequence[Given] = (),
         metadata: Mapping[str, str] | None = None,
         shared_anchors: SharedAnchors | str = SharedAnchors.FLAG,
+        requester: str = "",
     ) -> CustomHostname:
         """Adds a hostname (`pay.acme.example`) or one-label wildcard (`*.acme.example`).
 
@@ -72,15 +66,17 @@ class Hostnames:
         chain and key that are served. `lists` are the revocation lists to be asked: each in PEM or DER, or where it
         is, an `https:`, `http:` or `file:` URL that is read again and again. A trust anchor whose key another hostname
         trusts too lets the clients of the one in at the other: the audit row names such hostnames, or with
-        `shared_anchors="refuse"` it is a Conflict. Raises Conflict if the pattern is there already, InvalidName,
-        CertificateError or ConfigurationError for what cannot be used; then nothing is written.
+        `shared_anchors="refuse"` it is a Conflict. `requester` is for the audit log. Raises Conflict if the pattern is
+        there already, InvalidName, CertificateError or ConfigurationError for what cannot be used; then nothing is
+        written.
         """
         hostname, sharing = self._made(settings := locals()), read.shared_anchors(settings["shared_anchors"])
         with self._store.transaction() as transaction:
-            record = transaction.insert(KIND, _PARTITION, str(hostname.pattern), self._written(hostname))
+            record = transaction.insert(KIND, _PARTITION, str(hostname.pattern), written(hostname, self._store))
             others = _checked_sharing(transaction, hostname, sharing)
             anchor_index.add(transaction, hostname)
-            _noted(transaction, "hostname_added", hostname.pattern, others)
+            details = {"sha256": digest(hostname), **_shared_with(others)}
+            _noted(transaction, "hostname.added", hostname.pattern, requester, details)
         return self._read(record)
 
     def replace(self, pattern: str, **settings: Any) -> CustomHostname:
@@ -88,26 +84,29 @@ class Hostnames:
         wanted = {**_DEFAULTS, **_known(settings), "pattern": pattern}
         hostname, sharing = self._made(wanted), read.shared_anchors(wanted["shared_anchors"])
         with self._store.transaction() as transaction:
-            anchor_index.remove(transaction, self._stored(transaction, str(hostname.pattern)))
-            record = transaction.replace(KIND, _PARTITION, str(hostname.pattern), self._written(hostname))
+            before = _found(transaction, str(hostname.pattern))
+            anchor_index.remove(transaction, self._read_but_server(before))
+            record = transaction.replace(KIND, _PARTITION, before.key, written(hostname, self._store))
             others = _checked_sharing(transaction, hostname, sharing)
             anchor_index.add(transaction, hostname)
-            _noted(transaction, "hostname_replaced", hostname.pattern, others)
+            differing = ", ".join(changed(before, hostname))
+            details = {"sha256": digest(hostname), "changed": differing, **_shared_with(others)}
+            _noted(transaction, "hostname.replaced", hostname.pattern, wanted["requester"], details)
         return self._read(record)
 
-    def remove(self, pattern: str) -> None:
+    def remove(self, pattern: str, *, requester: str = "") -> None:
         """Removes the record; raises NotFound if there is none."""
-        key = str(HostnamePattern.parse(pattern))
         with self._store.transaction() as transaction:
-            found = self._stored(transaction, key)
+            before = _found(transaction, str(HostnamePattern.parse(pattern)))
+            found = self._read_but_server(before)
             anchor_index.remove(transaction, found)
-            transaction.delete(KIND, _PARTITION, key)
-            _noted(transaction, "hostname_removed", found.pattern)
+            transaction.delete(KIND, _PARTITION, before.key)
+            _noted(transaction, "hostname.removed", found.pattern, requester)
 
     def get(self, pattern: str) -> CustomHostname:
         """The record of exactly this pattern; raises NotFound."""
         with self._store.snapshot() as snapshot:
-            return self._stored(snapshot, str(HostnamePattern.parse(pattern)))
+            return self._read(_found(snapshot, str(HostnamePattern.parse(pattern))))
 
     def look_up(self, keys: Iterable[str]) -> Record | None:
         """The stored record of the first of these pattern texts that has one. `read` makes a hostname of it."""
@@ -124,7 +123,7 @@ class Hostnames:
         with self._store.snapshot() as snapshot:
             keys = anchor_index.with_subject(snapshot, issuer, limit=limit)
             records = [snapshot.get(KIND, _PARTITION, key) for key in keys]
-        return [self._read(record, server=_Server.LEFT_OUT) for record in records if record is not None]
+        return [self._read_but_server(record) for record in records if record is not None]
 
     def __iter__(self) -> Iterator[CustomHostname]:
         """All of them, in the order of their patterns, read a page at a time."""
@@ -136,12 +135,6 @@ class Hostnames:
                 return
             yield from map(self._read, page)
             after = page[-1].key
-
-    def _stored(self, snapshot: Snapshot, key: str) -> CustomHostname:
-        record = snapshot.get(KIND, _PARTITION, key)
-        if record is None:
-            raise NotFound(f"expected a hostname that was added, got {key!r}")
-        return self._read(record)
 
     def _made(self, settings: Mapping[str, Any]) -> CustomHostname:
         hostname = CustomHostname(
@@ -166,80 +159,11 @@ class Hostnames:
         self._check(hostname)
         return hostname
 
-    def _written(self, hostname: CustomHostname) -> bytes:
-        document = {
-            "format": 1,
-            "pattern": str(hostname.pattern),
-            "client_auth": hostname.client_auth.value,
-            "enforce": hostname.enforce.value,
-            "anchors": [
-                {"id": anchor.id, "pinned": anchor.pinned.value, "der": _text(to_der(anchor.certificate))}
-                for anchor in hostname.trust.anchors
-            ],
-            "intermediates": [_text(to_der(item)) for item in hostname.trust.intermediates],
-            "policies": [policy.to_dict() for policy in hostname.policies],
-            "server": self._written_server(hostname),
-            "minimum_version": hostname.minimum_version.value,
-            "resumption": hostname.resumption.value,
-            "revocation": hostname.revocation.value,
-            "revocation_unknown": hostname.revocation_unknown.value,
-            "revocation_stale": hostname.revocation_stale.value,
-            "lists": [{"url": item} if isinstance(item, str) else {"der": _text(item)} for item in hostname.lists],
-            "metadata": dict(hostname.metadata),
-        }
-        return json.dumps(document, separators=(",", ":")).encode()
+    def _read(self, record: Record) -> CustomHostname:
+        return parsed(record, self._revocations, self._store)
 
-    def _written_server(self, hostname: CustomHostname) -> Any:
-        if hostname.server is None:
-            return None
-        sealed = self._store.seal(hostname.server.private_key_der(), context=key_context(str(hostname.pattern)))
-        return {"chain": [_text(to_der(item)) for item in hostname.server.certificates], "key": _text(sealed)}
-
-    def _read(self, record: Record, server: _Server = _Server.READ) -> CustomHostname:
-        try:
-            return self._parsed(json.loads(record.value), record, server)
-        except (ValueError, KeyError, TypeError) as error:
-            raise StoreError(
-                f"expected a readable record of hostname {record.key!r}, got {type(error).__name__}"
-            ) from error
-
-    def _parsed(self, document: Mapping[str, Any], record: Record, server: _Server) -> CustomHostname:
-        return CustomHostname(
-            pattern=HostnamePattern.parse(document["pattern"]),
-            client_auth=ClientAuth(document["client_auth"]),
-            trust=TrustStore(
-                [
-                    TrustAnchor(_parse(item["der"]), id=item["id"], pinned=Pinning(item["pinned"]))
-                    for item in document["anchors"]
-                ],
-                intermediates=list(map(_parse, document["intermediates"])),
-                revocations=self._revocations,
-            ),
-            enforce=Enforcement(document["enforce"]),
-            policies=read.policies(read_policies(document["policies"])),
-            server=self._parsed_server(document["server"], record.key) if server is _Server.READ else None,
-            minimum_version=TLSVersion(document["minimum_version"]),
-            resumption=Resumption(document["resumption"]),
-            revocation=RevocationMode(document["revocation"]),
-            revocation_unknown=RevocationFallback(document.get("revocation_unknown", RevocationFallback.DENY)),
-            revocation_stale=RevocationFallback(document.get("revocation_stale", RevocationFallback.DENY)),
-            lists=tuple(map(_parsed_list, document.get("lists", ()))),
-            metadata=document["metadata"],
-            version=record.version,
-        )
-
-    def _parsed_server(self, server: Mapping[str, Any] | None, key: str) -> SigningChain | None:
-        if server is None:
-            return None
-        chain = tuple(map(_parse, server["chain"]))
-        # The key was looked at when it was added, and the seal says that it is the same: to look again would cost
-        # a tenth of a second with RSA, whenever a stranger names a hostname that is not in memory (I12).
-        private_key: Any = serialization.load_der_private_key(
-            self._store.unseal(base64.b64decode(server["key"]), context=key_context(key)),
-            None,
-            unsafe_skip_rsa_key_validation=True,
-        )
-        return SigningChain(private_key, chain)
+    def _read_but_server(self, record: Record) -> CustomHostname:
+        return parsed(record, self._revocations, None)
 
 
 _DEFAULTS: dict[str, Any] = dict(Hostnames.add.__kwdefaults__ or {})
@@ -252,6 +176,13 @@ def _known(settings: Mapping[str, Any]) -> Mapping[str, Any]:
     return settings
 
 
+def _found(snapshot: Snapshot, key: str) -> Record:
+    record = snapshot.get(KIND, _PARTITION, key)
+    if record is None:
+        raise NotFound(f"expected a hostname that was added, got {key!r}")
+    return record
+
+
 def _checked_sharing(transaction: Transaction, hostname: CustomHostname, wanted: SharedAnchors) -> tuple[str, ...]:
     anchors = [anchor.certificate for anchor in hostname.trust.anchors]
     others = anchor_index.sharing(transaction, str(hostname.pattern), anchors)
@@ -260,24 +191,16 @@ def _checked_sharing(transaction: Transaction, hostname: CustomHostname, wanted:
     return others
 
 
-def _noted(transaction: Transaction, event: str, pattern: HostnamePattern, sharing: Sequence[str] = ()) -> None:
-    shared = {"shares_anchor_with": ", ".join(sharing)} if sharing else {}
-    transaction.append_audit(event, {"hostname": str(pattern), **shared})
+def _shared_with(others: Sequence[str]) -> Mapping[str, str]:
+    return {"shares_anchor_with": ", ".join(others)} if others else {}
+
+
+def _noted(
+    transaction: Transaction,
+    event: str,
+    pattern: HostnamePattern,
+    requester: str,
+    details: Mapping[str, str] = MappingProxyType({}),
+) -> None:
+    transaction.append_audit(event, {"hostname": str(pattern), "requester": requester, **details})
     transaction.touch(f"{TOPIC}{pattern}")
-
-
-def key_context(pattern: str) -> str:
-    """What the sealed server key of that pattern is bound to."""
-    return f"hostname-key:{pattern}"
-
-
-def _text(data: bytes) -> str:
-    return base64.b64encode(data).decode("ascii")
-
-
-def _parse(text: str) -> x509.Certificate:
-    return x509.load_der_x509_certificate(base64.b64decode(text))
-
-
-def _parsed_list(item: Mapping[str, str]) -> bytes | str:
-    return item["url"] if "url" in item else base64.b64decode(item["der"])

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from mtlskit.errors import StoreError
-from mtlskit.gate.hostnames import KIND, key_context
+from mtlskit.gate.hostname_records import KIND, key_context
 from mtlskit.ports import Record
 from mtlskit.sealing import SealedRecords
 

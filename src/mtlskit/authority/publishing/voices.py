@@ -1,6 +1,9 @@
 """Who signs the OCSP responses of a generation: its own key, or a responder to which it delegated that.
 
 RFC 6960, 4.2.2.2: a delegate's certificate is issued directly by the key that it speaks for, for OCSPSigning.
+
+A responder signs thousands of responses, and whoever asks decides how many: the audit log gets no row for each, but one
+(`ocsp.started`) before a responder first signs with a key.
 """
 
 from __future__ import annotations
@@ -41,6 +44,7 @@ class Voices:
     def __init__(self, opened: OpenedAuthority, delegates: Iterable[SigningChain]) -> None:
         self._opened = opened
         self._delegated: dict[str, Voice] = {}
+        self._started: frozenset[str] = frozenset()
         generations = opened.latest().generations
         for each in delegates:
             if not isinstance(each, SigningChain):
@@ -50,11 +54,32 @@ class Voices:
             )
 
     def of(self, generation: Generation, now: datetime) -> Voice | None:
-        """What signs for a generation at this moment (UTC-aware); None where its certificate is not valid then."""
+        """What signs for a generation at this moment (UTC-aware); None where its certificate is not valid then.
+
+        The first time, an audit row is durable before it is given. Raises StoreError.
+        """
         voice = self._delegated.get(generation.key_id)
         if voice is None:
             voice = _voice(self._opened.issuing(generation).assembly, generation.certificate, ())
-        return voice if voice.not_before <= now < voice.not_after else None
+        if not voice.not_before <= now < voice.not_after:
+            return None
+        if generation.key_id not in self._started:
+            self._note(generation, voice)
+        return voice
+
+    def _note(self, generation: Generation, voice: Voice) -> None:
+        with self._opened.store.transaction() as transaction:
+            transaction.append_audit(
+                "ocsp.started",
+                {
+                    "authority": self._opened.name,
+                    "issuer_key": generation.key_id,
+                    "generation": str(generation.number),
+                    "signer": "delegate" if generation.key_id in self._delegated else "issuer",
+                    "signer_key_sha1": voice.key_hash.hex(),
+                },
+            )
+        self._started |= {generation.key_id}
 
 
 def key_bits(certificate: x509.Certificate) -> bytes:
