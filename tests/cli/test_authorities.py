@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import stat
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,7 +11,7 @@ import pytest
 from cryptography import x509
 
 from mtlskit.authority import CertificateAuthority
-from mtlskit.core.certificates import SigningChain, read_certificates, to_der, to_pem
+from mtlskit.core.certificates import SigningChain, to_der, to_pem
 from mtlskit.core.profiles import AuthorityConstraints
 from mtlskit.errors import Unavailable
 from mtlskit.ports import Store
@@ -207,96 +206,6 @@ def test_an_unknown_authority_is_bad_input(arguments: tuple[str, ...], acme: Com
 def test_to_look_makes_no_store(arguments: tuple[str, ...], command: Command) -> None:
     command("ca", *arguments).refused("expected a store that is there")
     assert list(Path().iterdir()) == []
-
-
-# --- export ---------------------------------------------------------------------------------------------------------
-
-
-def test_certificates_are_exported_without_a_password(acme: Command, store: Store) -> None:
-    CertificateAuthority.create("Below", store=store, parent=open_acme(store))
-    done = acme("ca", "export", "Below")
-    chain = read_certificates(done.out)
-    assert [each.subject.rfc4514_string() for each in chain] == ["CN=Below G1", "CN=Acme G1"]
-    assert acme("ca", "export", "Below", "--out", "below.pem").out == ""
-    assert Path("below.pem").read_text() == done.out
-    acme("ca", "export", "Below", "--out", "below.pem").refused("not there yet (or --replace)")
-    assert acme("ca", "export", "Below", "--out", "below.pem", "--replace").status == 0
-    document = acme("ca", "export", "Below", "--json").json
-    assert "".join(each["pem"] for each in document) == done.out
-    assert "authority.exported" not in [event for event, _ in events(store)]
-
-
-def test_all_anchors_of_a_rotation_are_exported(acme: Command, store: Store) -> None:
-    authority = open_acme(store)
-    authority.rotation.prepare()
-    assert acme("ca", "export", "Acme", "--anchors").out.encode() == open_acme(store).anchors_pem()
-
-
-def test_the_key_is_exported_under_a_password_and_on_record(acme: Command, store: Store) -> None:
-    Path("password").write_text("a password\n")
-    arguments = ("ca", "export", "Acme", "--format", "pkcs12", "--password-file", "password", "--requester", "me")
-    document = acme(*arguments, "--out", "acme.p12", "--json").json
-    assert private("acme.p12")
-    chain = SigningChain.from_pkcs12(Path("acme.p12").read_bytes(), password=b"a password")
-    assert to_der(chain.certificate) == to_der(open_acme(store).certificate)
-    assert "PRIVATE" not in json.dumps(document)
-    event, details = events(store)[-1]
-    assert (event, details["authority"], details["generation"], details["requester"]) == (
-        "authority.exported",
-        "Acme",
-        "1",
-        "me",
-    )
-    acme(*arguments, "--out", "acme.p12").refused("not there yet")
-    assert [event for event, _ in events(store)].count("authority.exported") == 1, "nothing was exported"
-
-
-@pytest.mark.parametrize(("arguments", "said"), [
-    (("--format", "pkcs12", "--out", "x"), "expected --password-file with --format pkcs12, got none"),
-    (("--format", "pkcs12", "--password-file", "password"), "expected a file for the key"),
-    (("--format", "pkcs12", "--password-file", "password", "--out", "-", "--json"), "expected a file for the key"),
-    (("--format", "pkcs12", "--password-file", "empty", "--out", "x"), "a password of 1 to 1023 bytes"),
-    (("--format", "pkcs12", "--password-file", "long", "--out", "x"), "a password of 1 to 1023 bytes"),
-    (("--format", "pkcs12", "--password-file", "none", "--out", "x"), "'none'"),
-    (("--format", "pkcs12", "--password-file", "password", "--out", "x", "--anchors"), "without --format pkcs12"),
-    (("--password-file", "password"), "certificates are not encrypted"),
-    (("--format", "pkcs12", "--password-file", "password", "--out", "no/x"), "that can be written to, got 'no'"),
-    (("--out", "."), "got the directory '.'"),
-])  # fmt: skip
-def test_what_cannot_be_exported(arguments: tuple[str, ...], said: str, acme: Command, store: Store) -> None:
-    Path("password").write_text("a password\n")
-    Path("empty").write_text("\nno")
-    Path("long").write_text("x" * 1024)
-    acme("ca", "export", "Acme", *arguments).refused(said)
-    assert "authority.exported" not in [event for event, _ in events(store)]
-    assert not Path("x").exists()
-
-
-# --- crl ------------------------------------------------------------------------------------------------------------
-
-
-def test_a_revocation_list_in_pem_and_der(acme: Command, store: Store) -> None:
-    device = open_acme(store).issue_client("device")
-    open_acme(store).revoke(device)
-    made = x509.load_pem_x509_crl(acme("ca", "crl", "Acme").out.encode())
-    assert made.get_revoked_certificate_by_serial_number(device.serial_number) is not None
-    document = acme("ca", "crl", "Acme", "--der", "--out", "acme.crl", "--lifetime", "12h", "--json").json
-    written = x509.load_der_x509_crl(Path("acme.crl").read_bytes())
-    assert (document["number"], document["entries"], document["file"]) == (2, 1, "acme.crl")
-    assert document["next_update"] == f"{written.next_update_utc:{MOMENT}}"
-    assert written.next_update_utc is not None
-    assert written.next_update_utc - written.last_update_utc == timedelta(hours=12)
-    assert acme("ca", "crl", "Acme", "--der", "--out", "acme.crl").status == 0, "a list is written again and again"
-
-
-def test_each_generation_has_its_list(acme: Command, store: Store) -> None:
-    old = open_acme(store).certificate
-    for stage in ("prepare", "activate"):
-        assert acme("ca", "rotate", stage, "Acme").status == 0
-    made = x509.load_pem_x509_crl(acme("ca", "crl", "Acme", "--generation", "1").out.encode())
-    assert made.is_signature_valid(old.public_key())  # type: ignore[arg-type]
-    acme("ca", "crl", "Acme", "--generation", "7").refused("got the number 7")
-    acme("ca", "crl", "Acme", "--json").refused("expected a file for the list")
 
 
 # --- rotate ---------------------------------------------------------------------------------------------------------

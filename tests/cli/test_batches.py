@@ -238,12 +238,16 @@ def test_a_name_stays_in_the_directory_and_names_one_file(one: str, other: str) 
     if any("\ud800" <= character <= "\udfff" for character in one + other):
         return
     delivery = Delivery(form=Form.PEM, password=None, existing=Existing.REFUSE)
-    first, second = delivery.place(Path("out"), one), delivery.place(Path("out"), other)
-    assert first.parent == Path("out")
-    assert first.name[0] != "."
-    assert len(first.name) <= 230
-    assert first.name.isascii()
-    assert (first == second) == (one == other)
+    first, second = delivery.place(Path("out"), one), delivery.place(Path("out"), other, Path("out"))
+    assert second.key is not None
+    files = list(map(Path, (first.certificate, second.certificate, second.key)))
+    for each in files:
+        assert each.parent == Path("out")
+        assert each.name[0] != "."
+        assert len(each.name) <= 230
+        assert each.name.isascii()
+    assert (files[0] == files[1]) == (one == other)
+    assert files[2] not in files[:2], "no name's key is in the place of another one's certificate"
 
 
 def test_rows_are_read_as_they_are_needed(tmp_path: Path) -> None:

@@ -9,17 +9,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from cryptography.hazmat.primitives import serialization
 
 from mtlskit.authority import CertificateAuthority
 from mtlskit.authority.ledger import REVOCATION
 from mtlskit.core.certificates import SigningChain, public_key_id, read_certificates, to_der, to_pem
 from mtlskit.errors import CertificateError
 from mtlskit.ports import Store
-from support.command_line import Command
+from support.command_line import Command, certification_request, request_pem
 
 
 def subjects(store: Store) -> list[str]:
@@ -157,16 +154,8 @@ def test_of_several_authorities_one_has_to_be_named(acme: Command) -> None:
 # --- sign -----------------------------------------------------------------------------------------------------------
 
 
-def request(common_name: str = "asked", **names: str) -> x509.CertificateSigningRequest:
-    key = ec.generate_private_key(ec.SECP256R1())
-    builder = x509.CertificateSigningRequestBuilder(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)]))
-    if names:
-        builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(names["dns"])]), False)
-    return builder.sign(key, hashes.SHA256())
-
-
 def test_a_request_is_signed_with_its_own_names_or_those_given(acme: Command) -> None:
-    asked = request(dns="asked.example")
+    asked = certification_request(dns="asked.example")
     Path("r.pem").write_bytes(asked.public_bytes(serialization.Encoding.PEM))
     Path("r.der").write_bytes(asked.public_bytes(serialization.Encoding.DER))
     (own,) = read_certificates(acme("sign", "r.pem").out)
@@ -193,7 +182,7 @@ def test_a_request_is_signed_with_its_own_names_or_those_given(acme: Command) ->
 
 
 def test_a_request_comes_on_stdin(acme: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    content = request().public_bytes(serialization.Encoding.PEM)
+    content = request_pem()
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
     assert len(read_certificates(acme("sign", "-").out)) == 1
 
@@ -207,7 +196,7 @@ def test_a_request_comes_on_stdin(acme: Command, monkeypatch: pytest.MonkeyPatch
     (("r.pem", "--out", "no/x"), "a directory that can be written to"),
 ])  # fmt: skip
 def test_what_cannot_be_signed(arguments: tuple[str, ...], said: str, acme: Command, store: Store) -> None:
-    Path("r.pem").write_bytes(request().public_bytes(serialization.Encoding.PEM))
+    Path("r.pem").write_bytes(request_pem())
     Path("text").write_text("no request")
     Path("long").write_bytes(b"0" * 65_537)
     acme("sign", *arguments).refused(said)

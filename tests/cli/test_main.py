@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -126,6 +127,35 @@ def test_a_directory_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("url", ["redis://", "sqlite:///", "mysql://localhost/x"])
 def test_an_unknown_store_is_refused(url: str) -> None:
     assert_refused(mtlskit("mtls-certificate", "--store", url, "list"), "store URL")
+
+
+@pytest.mark.parametrize("arguments", [("--version",), ("--help",), ("verify", "--help")])
+def test_a_stdout_that_is_full_is_one_line_of_error(arguments: tuple[str, ...]) -> None:
+    if not Path("/dev/full").is_char_device():
+        pytest.skip("there is no device that is always full")
+    command = [sys.executable, "-c", RUN, *arguments]
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert done.stderr.startswith("mtlskit: expected to ")
+    assert "No space left on device" in done.stderr
+
+
+def test_a_reader_that_goes_away_is_told_nothing() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-c", RUN, "--help"]
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=60)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+@pytest.mark.parametrize("path", ["x" * 300, "x" * 300 + "/y"])
+def test_a_name_that_no_file_can_have_is_refused(path: str, tmp_path: Path) -> None:
+    (tmp_path / "there").write_text("")
+    assert_refused(mtlskit("ca", "list", "--store", f"sqlite:///{path}", directory=tmp_path), "that is there")
+    assert_refused(mtlskit("keys", "new", "--out", path, directory=tmp_path), "expected")
+    assert_refused(mtlskit("sign", path, directory=tmp_path), "File name too long")
 
 
 def test_a_chain_file_without_its_key_is_refused(tmp_path: Path) -> None:

@@ -331,7 +331,7 @@ def test_a_question_that_cannot_be_asked_is_bad_input(arguments: tuple[str, ...]
 
 def test_a_file_over_the_limit_says_the_limit(mtlskit: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mtlskit.cli.files._LARGEST", 100)
-    assert_bad_input(mtlskit(*CHAIN), "at most 100 octets", "'chain.pem'")
+    assert_bad_input(mtlskit(*CHAIN), "at most 100 bytes", "'chain.pem'")
 
 
 def test_more_certificates_than_the_limits_are_a_refusal(mtlskit: Command) -> None:

@@ -8,6 +8,9 @@ _FORECAST = "tests/test_forecast.py"
 _EXPORTING = "tests/authority/test_exporting.py"
 _ISSUING = "tests/cli/test_issuing.py"
 _BATCHES = "tests/cli/test_batches.py"
+_DELIVERY = "tests/cli/test_delivery.py"
+_RENEWING = "tests/cli/test_renewing.py"
+_LISTS = "tests/cli/test_revocation_lists.py"
 _AUDIT = "tests/cli/test_audit.py"
 _KEYS = "tests/cli/test_keys.py"
 
@@ -91,10 +94,66 @@ MUTATIONS = [
     ),
     Mutation(
         "cli/delivery.py",
-        "        if path is None or (as_json and path == STDOUT):\n",
-        "        path = path or STDOUT\n        if False:\n",
+        "        if self.out is None or (as_json and self.out == STDOUT):\n",
+        "        if self.out is None:\n            return Place(STDOUT)\n        if False:\n",
         f"{_ISSUING} -k stdout_only",
         "I11: a key goes to stdout only where it was asked for",
+    ),
+    Mutation(
+        "cli/delivery.py",
+        "issued.save_pair(place.certificate, place.key, password=self.password)",
+        "write_key(place.key, issued.key_pem()), write_key(place.certificate, issued.chain_pem())",
+        f"{_DELIVERY} -k second_file",
+        "I11: a key and its chain are both written, or neither",
+    ),
+    Mutation(
+        "cli/delivery.py",
+        "            _check_pair(place.certificate, place.key)\n",
+        "            pass\n",
+        f"{_DELIVERY} -k before_anything",
+        "two names of one file are told before anything is issued",
+    ),
+    Mutation(
+        "cli/delivery.py",
+        "password: bytes | None = field(repr=False)",
+        "password: bytes | None",
+        f"{_DELIVERY} -k repr",
+        "I11: no password shows in a repr",
+    ),
+    Mutation(
+        "cli/batches.py",
+        "                self.delivery.check_key_place(place)\n",
+        "                pass\n",
+        f"{_DELIVERY} -k not_written_over",
+        "a key that is there is not lost to one of many new ones",
+    ),
+    Mutation(
+        "cli/writing.py",
+        "    if os.path.exists(place) and not os.path.isfile(place):",
+        "    if False:",
+        f"{_DELIVERY} -k before_anything",
+        "no file takes the place of a pipe or a device",
+    ),
+    Mutation(
+        "cli/writing.py",
+        '    except ConfigurationError as error:\n        raise ConfigurationError(f"{error}; issued',
+        '    except ConfigurationError as error:\n        raise\n        raise ConfigurationError(f"{error}; issued',
+        f"{_DELIVERY} -k second_file",
+        "of a certificate that nobody got, the serial number is told",
+    ),
+    Mutation(
+        "cli/renewing.py",
+        '        "after_expiry": after_expiry or timedelta(0),',
+        '        "after_expiry": after_expiry or timedelta.max,',
+        f"{_RENEWING} -k what_ended",
+        "what has ended is renewed only where that is asked for",
+    ),
+    Mutation(
+        "cli/revocation_lists.py",
+        "    _check_kind(delta)\n",
+        "",
+        f"{_LISTS} -k takes_no_number",
+        "what a list cannot be is not passed over: nobody publishes a complete list for a delta, or the reverse",
     ),
     Mutation(
         "cli/delivery.py",

@@ -6,6 +6,11 @@ import json
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
 
 class Done(NamedTuple):
     """How a command ended."""
@@ -29,3 +34,16 @@ class Done(NamedTuple):
 
 
 Command: TypeAlias = Callable[..., Done]
+
+
+def certification_request(common_name: str = "asked", *, dns: str | None = None) -> x509.CertificateSigningRequest:
+    """A request for a new key."""
+    builder = x509.CertificateSigningRequestBuilder(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)]))
+    if dns is not None:
+        builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(dns)]), False)
+    return builder.sign(ec.generate_private_key(ec.SECP256R1()), hashes.SHA256())
+
+
+def request_pem() -> bytes:
+    """A request for a new key, in PEM."""
+    return certification_request().public_bytes(serialization.Encoding.PEM)

@@ -20,11 +20,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from mtlskit.authority import CertificateAuthority, IssuedCertificate
 from mtlskit.authority.batches import Filled, Unfilled
 from mtlskit.authority.orders import CertificateOrder
-from mtlskit.cli.delivery import Delivery
+from mtlskit.cli.delivery import Delivery, Place
 from mtlskit.cli.name_lists import Row, check_rows, read_rows
 from mtlskit.cli.options import NO
 from mtlskit.cli.output import print_json
 from mtlskit.cli.writing import Existing
+from mtlskit.errors import ConfigurationError
 
 _MOST_TOLD: Final = 100  # refusals in the JSON document; all are told on stderr
 
@@ -36,29 +37,36 @@ class _Batch:
     path: str
     delivery: Delivery
     directory: Path
+    key_directory: Path | None
     settings: Mapping[str, Any]
     issued: int = 0
     there: int = 0
     refused: int = 0
     told: list[dict[str, Any]] = field(default_factory=list)
-    waiting: deque[tuple[Row, Path]] = field(default_factory=deque)
+    waiting: deque[tuple[Row, Place]] = field(default_factory=deque)
 
     def orders(self) -> Iterator[CertificateOrder]:
         """What is to be issued."""
         for row in read_rows(self.path):
-            place = self.delivery.place(self.directory, row.name)
+            place = self.delivery.place(self.directory, row.name, self.key_directory)
             if self._has(place):
                 self.there += 1
+                continue
+            try:
+                self.delivery.check_key_place(place)
+            except ConfigurationError as error:
+                self.refuse(row, error)
                 continue
             self.waiting.append((row, place))
             yield CertificateOrder(
                 **{**self.settings, **row.names, "lifetime": row.lifetime or self.settings["lifetime"]}
             )
 
-    def _has(self, place: Path) -> bool:
+    # Of two files the certificate's is written last: where it is, the key is as well.
+    def _has(self, place: Place) -> bool:
         if any(place == other for _, other in self.waiting):
             return True
-        return self.delivery.existing is Existing.REFUSE and place.exists()
+        return self.delivery.existing is Existing.REFUSE and Path(place.certificate).exists()
 
     def refuse(self, row: Row, error: Exception) -> None:
         self.refused += 1
@@ -68,18 +76,24 @@ class _Batch:
 
 
 def issue_batch(
-    authority: CertificateAuthority, path: str, delivery: Delivery, directory: Path, settings: Mapping[str, Any],
-    as_json: bool,
+    authority: CertificateAuthority, path: str, delivery: Delivery, directory: Path, key_directory: Path | None,
+    settings: Mapping[str, Any], as_json: bool,
 ) -> int:  # fmt: skip
-    """Issues a client certificate for every line of a file; gives the exit status, 1 if some were refused."""
+    """Issues a client certificate for every line of a file; gives the exit status, 1 if some were refused.
+
+    Keys go into files of their own where there is a directory for them.
+    """
+    delivery.check_form(key_directory, "--key-directory")
     total = check_rows(path)
-    batch = _Batch(path, delivery, delivery.check_directory(directory), settings)
+    for each in filter(None, (directory, key_directory)):
+        delivery.check_directory(each)
+    batch = _Batch(path, delivery, directory, key_directory, settings)
     with _progress() as progress:
         task = progress.add_task("issuing", total=total)
         for outcome in authority.issue_many(batch.orders()):
             row, place = batch.waiting.popleft()
             if isinstance(outcome, Filled) and isinstance(outcome.issued, IssuedCertificate):
-                delivery.write(str(place), outcome.issued)
+                delivery.write(place, outcome.issued)
                 batch.issued += 1
             elif isinstance(outcome, Unfilled):
                 batch.refuse(row, outcome.error)

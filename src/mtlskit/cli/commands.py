@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from importlib import import_module
 from importlib.metadata import version
@@ -11,6 +12,8 @@ import click
 
 from mtlskit.cli.output import refuse
 from mtlskit.errors import MTLSError
+
+_CUT_OFF = 1  # the exit status where the reader of stdout goes away before the end: click's
 
 _COMMANDS = {
     "demo": (
@@ -27,7 +30,10 @@ _COMMANDS = {
     "ca": ("mtlskit.cli.authorities", "ca", "Make and keep certificate authorities."),
     "issue": ("mtlskit.cli.issuing", "issue", "Issue certificates with a new key each, one or many."),
     "sign": ("mtlskit.cli.signing", "sign", "Sign a certification request."),
-    "revoke": ("mtlskit.cli.signing", "revoke", "Revoke a certificate."),
+    "renew": ("mtlskit.cli.renewing", "renew", "Issue a certificate once more, for the key that it has."),
+    "rekey": ("mtlskit.cli.renewing", "rekey", "Issue a certificate once more, for another key."),
+    "revoke": ("mtlskit.cli.revoking", "revoke", "Revoke a certificate, or put it on hold."),
+    "release": ("mtlskit.cli.revoking", "release", "Release a certificate from a hold."),
     "expiry": ("mtlskit.cli.expiry", "expiry", "Show what stops working when, and what then happens."),
     "audit": ("mtlskit.cli.audit", "audit", "Check the audit log, and read it."),
     "keys": ("mtlskit.cli.keys", "keys", "Look after the key that private keys are encrypted under."),
@@ -66,6 +72,10 @@ def cli() -> None:
 def run() -> int:
     """Runs the command that `sys.argv` names; gives the exit status. Our errors become one line on stderr."""
     logging.basicConfig(level=logging.WARNING, format="mtlskit: %(message)s")
+    return _written(_status())
+
+
+def _status() -> int:
     try:
         result = cli.main(prog_name="mtlskit", standalone_mode=False)
     except MTLSError as error:
@@ -75,7 +85,23 @@ def run() -> int:
     except click.Abort:
         print(file=sys.stderr)
         return 130
+    except OSError as error:  # that nobody has put into words: most likely a stdout that is full
+        where = "" if error.filename is None else f" {error.filename!r}"
+        return refuse(f"expected to read and write{where}, got {error.strerror!r}")
     return result if isinstance(result, int) else 0
+
+
+def _written(status: int) -> int:
+    """The exit status once stdout has everything. Without this, what fails there would be told by a traceback."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())  # what is left goes there when the process ends
+        if status == 0 and not isinstance(error, BrokenPipeError):
+            return refuse(f"expected to write to stdout, got {error.strerror!r}")
+        return status or _CUT_OFF
+    return status
 
 
 def _hint(error: click.ClickException) -> str:

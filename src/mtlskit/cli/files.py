@@ -1,21 +1,27 @@
-"""What the commands read from files: chains, certificates, revocation lists, OCSP responses. Never a private key."""
+"""What the commands read from files: chains, certificates, requests, revocation lists, OCSP responses.
+
+Never a private key.
+"""
 
 from __future__ import annotations
 
 import base64
 import binascii
 import re
+import sys
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from cryptography import x509
 from cryptography.x509 import ocsp
 
+from mtlskit.cli.options import content_of
 from mtlskit.core.certificates import PresentedChain, read_certificate
 from mtlskit.core.validation import RevocationList
-from mtlskit.errors import CertificateError, ConfigurationError
+from mtlskit.errors import CertificateError
 
+STDIN = "-"
 _LARGEST = 96 * 1024 * 1024  # octets of a file: the largest revocation list in PEM
+_LARGEST_REQUEST = 65_536  # octets
 _SEQUENCE = 0x30
 _BLOCK = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----(.*?)-----END \1-----", re.DOTALL)
 _CERTIFICATE, _LIST = b"CERTIFICATE", b"X509 CRL"
@@ -37,6 +43,13 @@ def _loaded(name: str, what: str) -> Iterator[x509.Certificate]:
             yield read_certificate(der, what=what)
         except CertificateError:
             raise CertificateError(f"expected {what} in {name!r}, got other octets at position {position}") from None
+
+
+def read_request(name: str) -> bytes:
+    """A certification request as it is in a file, or on stdin where that is `-`; raises ConfigurationError."""
+    if name == STDIN:
+        return sys.stdin.buffer.read(_LARGEST_REQUEST + 1)  # one octet too many is refused as other octets are
+    return content_of(name, most=_LARGEST_REQUEST)
 
 
 def read_lists(name: str) -> Iterator[RevocationList]:
@@ -70,14 +83,7 @@ def _ders(name: str, label: bytes, what: str) -> list[bytes]:
 
 
 def _content(name: str, what: str) -> bytes:
-    try:
-        with Path(name).open("rb") as file:
-            data = file.read(_LARGEST + 1)
-    except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or "no such name"
-        raise ConfigurationError(f"expected a file that can be read, got {name!r}: {why}") from None
-    if len(data) > _LARGEST:
-        raise ConfigurationError(f"expected a file of at most {_LARGEST} octets, got more in {name!r}")
+    data = content_of(name, most=_LARGEST)
     if b"PRIVATE KEY-----" in data.replace(b"\0", b""):  # in UTF-16 too
         raise CertificateError(f"expected {what} in {name!r}, got a file that holds a private key")
     return data

@@ -8,8 +8,6 @@ from datetime import timedelta
 import click
 
 from mtlskit.authority import CertificateAuthority
-from mtlskit.authority.generations import AuthorityRecord
-from mtlskit.authority.opened import find_authority
 from mtlskit.cli.authority_words import tell_generation
 from mtlskit.cli.files import read_certificate_files
 from mtlskit.cli.options import (
@@ -21,6 +19,7 @@ from mtlskit.cli.options import (
     opened_or_made,
     password_option,
     read_password,
+    read_record,
     requester_option,
     store_option,
 )
@@ -148,5 +147,5 @@ def take_over(
 
 
 def _tell(store: Store, name: str, as_json: bool) -> None:
-    record = AuthorityRecord.from_json(find_authority(store, name).value)
+    record = read_record(store, name)
     tell_generation(record, record.active.number, as_json)

@@ -13,14 +13,19 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
+from click.core import ParameterSource
 
 from mtlskit.authority import CertificateAuthority, KeyType, Signer
+from mtlskit.authority.generations import AuthorityRecord
 from mtlskit.authority.ledger import AUTHORITY
+from mtlskit.authority.opened import find_authority
+from mtlskit.core.profiles import CLIENT, SERVER
 from mtlskit.errors import ConfigurationError
 from mtlskit.ports import Store
 from mtlskit.stores import KeyEncryption, open_store
 
 NO: Final = 1  # the exit status of a command that ran and whose answer is no
+PROFILES: Final = {profile.name: profile for profile in (CLIENT, SERVER)}
 
 _LONGEST_PASSWORD: Final = 1_023  # bytes: what a key's encryption takes
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -54,9 +59,10 @@ _NAMES: Final = (
 
 
 class Form(StrEnum):
-    """How a key is written with its certificates."""
+    """How certificates are written, and a key with them."""
 
     PEM = "pem"  # the key encrypted where there is a password
+    DER = "der"  # one thing in a file, for DER knows no chains; a key encrypted where there is a password
     PKCS12 = "pkcs12"  # RFC 7292, under a password
 
 
@@ -85,7 +91,7 @@ key_type_option = click.option(
 password_option = click.option("--password-file", help="A file with the password in its first line.")
 format_option = click.option(
     "--format", "form", type=click.Choice([each.value for each in Form]), default=Form.PEM.value, show_default=True,
-    help="How key and certificates are written.",
+    help="How certificates and keys are written; in der, a file has one of them.",
 )  # fmt: skip
 replace_option = click.option("--replace", is_flag=True, help="Write over a file that is there.")
 
@@ -105,7 +111,7 @@ def opened(url: str, *, keys: KeyEncryption | None = None) -> Iterator[Store]:
     To look does not mean to make: a mistyped name would become an empty store.
     """
     scheme, _, path = url.partition(":///")
-    if scheme == "sqlite" and path and not Path(path).exists():
+    if scheme == "sqlite" and path and not os.path.exists(path):
         raise ConfigurationError(f"expected a store that is there, got {url!r}")
     with opened_or_made(url, keys=keys) as store:
         yield store
@@ -126,6 +132,11 @@ def open_authority(store: Store, name: str | None, *, signer: Signer | None = No
     return CertificateAuthority.open(name if name is not None else _only_one(store), store=store, signer=signer)
 
 
+def read_record(store: Store, name: str) -> AuthorityRecord:
+    """What the store has of an authority; raises NotFound."""
+    return AuthorityRecord.from_json(find_authority(store, name).value)
+
+
 def _only_one(store: Store) -> str:
     with store.snapshot() as snapshot:
         found = [record.key for record in snapshot.scan(AUTHORITY, "", limit=2)]
@@ -134,6 +145,11 @@ def _only_one(store: Store) -> str:
     if len(found) > 1:
         raise ConfigurationError("expected the name of one of several authorities (--ca), got none")
     return found[0]
+
+
+def is_given(name: str) -> bool:
+    """Whether the running command's own arguments have the option of that name, and not its default alone."""
+    return click.get_current_context().get_parameter_source(name) is ParameterSource.COMMANDLINE
 
 
 def read_password(path: str) -> bytes:

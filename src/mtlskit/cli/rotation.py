@@ -7,8 +7,6 @@ from datetime import timedelta
 import click
 
 from mtlskit.authority import Remaining
-from mtlskit.authority.generations import AuthorityRecord
-from mtlskit.authority.opened import find_authority
 from mtlskit.cli.authority_words import tell_generation
 from mtlskit.cli.options import (
     json_option,
@@ -16,6 +14,7 @@ from mtlskit.cli.options import (
     lifetime_option,
     open_authority,
     opened,
+    read_record,
     requester_option,
     store_option,
 )
@@ -78,4 +77,4 @@ def retire(name: str, generation: int, abandon: bool, requester: str, store_url:
 
 
 def _tell(store: Store, name: str, number: int, as_json: bool) -> None:
-    tell_generation(AuthorityRecord.from_json(find_authority(store, name).value), number, as_json)
+    tell_generation(read_record(store, name), number, as_json)

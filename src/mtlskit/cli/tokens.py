@@ -9,10 +9,9 @@ from functools import wraps
 from typing import Any, Final
 
 import click
-from click.core import ParameterSource
 
 from mtlskit.authority import Signer
-from mtlskit.cli.options import read_password
+from mtlskit.cli.options import is_given, read_password
 from mtlskit.errors import ConfigurationError, NotFound
 
 PIN_VARIABLE: Final = "MTLSKIT_PKCS11_PIN"
@@ -74,8 +73,7 @@ def token_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(command)
     def run(**options: Any) -> Any:
-        source = click.get_current_context().get_parameter_source
-        by_hand = any(source(f"pkcs11_{name}") is ParameterSource.COMMANDLINE for name in _OPTIONS)
+        by_hand = any(is_given(f"pkcs11_{name}") for name in _OPTIONS)
         choice = TokenChoice(**{name: options.pop(f"pkcs11_{name}") for name in _OPTIONS}, is_asked_for=by_hand)
         return command(**options, token=choice)
 

@@ -7,13 +7,18 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from enum import StrEnum
 from pathlib import Path
+
+from cryptography import x509
 
 from mtlskit.authority.files import Secret, write_private
 from mtlskit.errors import ConfigurationError
 
 STDOUT = "-"
+_LONGEST_NAME = 230  # octets: a file system takes 255, and while it is written a file has a longer name
 
 
 class Existing(StrEnum):
@@ -34,15 +39,22 @@ def check_place(path: str | Path, existing: Existing) -> None:
         return
     place = Path(path)
     check_directory(place.parent)
-    if place.is_dir() or not place.name:
+    if os.path.isdir(place) or not place.name:
         raise ConfigurationError(f"expected the name of a file, got the directory {str(place)!r}")
+    if len(os.fsencode(place.name)) > _LONGEST_NAME:
+        raise ConfigurationError(
+            f"expected the name of a file of at most {_LONGEST_NAME} bytes, got {place.name!r:.80}"
+        )
+    # What takes a file's place at once would take a pipe's or a device's too, /dev/null among them.
+    if os.path.exists(place) and not os.path.isfile(place):
+        raise ConfigurationError(f"expected the name of a file, got {str(place)!r}, which is something else")
     if existing is Existing.REFUSE and os.path.lexists(place):
         raise ConfigurationError(f"expected a file that is not there yet (or --replace), got {str(place)!r}")
 
 
 def check_directory(directory: Path) -> None:
     """Raises ConfigurationError for a directory that is not there or cannot be written to."""
-    if not directory.is_dir() or not os.access(directory, os.W_OK | os.X_OK):
+    if not os.path.isdir(directory) or not os.access(directory, os.W_OK | os.X_OK):
         raise ConfigurationError(f"expected a directory that can be written to, got {str(directory)!r}")
 
 
@@ -65,11 +77,27 @@ def write_public(path: str | None, content: bytes) -> None:
         draft.write_bytes(content)
         draft.replace(place)
     except OSError as error:
-        draft.unlink(missing_ok=True)
         raise ConfigurationError(f"expected to write {str(place)!r}, got {error.strerror!r}") from None
+    finally:
+        with suppress(OSError):
+            draft.unlink()
+
+
+@contextmanager
+def told_as_issued(certificate: x509.Certificate) -> Iterator[None]:
+    """Says in the error for what cannot be written that the certificate is there: somebody may want to revoke it."""
+    try:
+        yield
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{error}; issued all the same is serial {certificate.serial_number:x}") from None
 
 
 def _to_stdout(content: bytes) -> None:
-    sys.stdout.flush()
-    sys.stdout.buffer.write(content)
-    sys.stdout.buffer.flush()
+    try:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(content)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:  # who reads has read enough
+        raise
+    except OSError as error:
+        raise ConfigurationError(f"expected to write to stdout, got {error.strerror!r}") from None
