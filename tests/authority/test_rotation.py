@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -9,19 +10,31 @@ from typing import Any
 import pytest
 from cryptography import x509
 
-from mtlskit.authority import CertificateAuthority, GenerationState, RevokedSerials
+from mtlskit.authority import (
+    CertificateAuthority,
+    Denied,
+    Generation,
+    GenerationState,
+    IssuanceRequest,
+    RevokedSerials,
+    issuance,
+    renewal,
+)
+from mtlskit.authority.creation import open_signer
 from mtlskit.authority.issuance import Superseded
-from mtlskit.core.certificates import PresentedChain, SigningChain
+from mtlskit.authority.ledger import CERTIFICATE, CertificateRecord
+from mtlskit.core.certificates import PresentedChain, SigningChain, to_pem
 from mtlskit.core.profiles import AuthorityConstraints
 from mtlskit.core.validation import RFC5280, TrustStore, verify_path
 from mtlskit.core.verdict import Allow
-from mtlskit.errors import ConfigurationError, Conflict, IssuanceError, NotFound, PathError
+from mtlskit.errors import ConfigurationError, Conflict, IssuanceError, MTLSError, NotFound, PathError
 from mtlskit.gate import Gate
 from mtlskit.ports import Store
 from mtlskit.stores import KeyEncryption, open_store
 from mtlskit.stores.audit import verify_audit
 from mtlskit.testing.certificates import Authority
 
+HOST = "pay.acme.example"
 ACTIVE, PREPARED, RETIRING, RETIRED = (
     GenerationState.ACTIVE, GenerationState.PREPARED, GenerationState.RETIRING, GenerationState.RETIRED,
 )  # fmt: skip
@@ -124,7 +137,9 @@ def test_a_generation_with_good_certificates_is_not_retired_by_mistake(store: St
         acme.rotation.retire(1)
     acme.rotation.prepare()
     acme.rotation.activate()
-    with pytest.raises(Conflict, match="expected no good certificates of generation 1, got 1, the last until"):
+    with pytest.raises(
+        Conflict, match="expected no good or pending certificates of generation 1, got 1, the last until"
+    ):
         acme.rotation.retire(1)
     assert states(acme) == [RETIRING, ACTIVE]
     acme.revoke(device)
@@ -253,3 +268,204 @@ def test_the_cross_certificates_are_in_the_ledger_and_can_be_revoked(store: Stor
 def _rows(store: Store) -> list[Any]:
     with store.snapshot() as snapshot:
         return list(snapshot.scan_audit())
+
+
+def forged(generation: Generation, store: Store) -> SigningChain:
+    """What a thief of a generation's key signs for himself."""
+    thief = Authority(generation.certificate, open_signer(store, generation.key_id)._key)
+    return thief.leaf("admin")
+
+
+def verdicts(gate: Gate, leaf: x509.Certificate, *above: x509.Certificate) -> list[str]:
+    """Of a client that shows its certificate with each of the others, and with all."""
+    chains = [[leaf], *([leaf, each] for each in above), [leaf, *above]]
+    found = (gate.explain(HOST, certificate=to_pem(chain)) for chain in chains)
+    return ["allow" if isinstance(each, Allow) else each.reason.value for each in found]
+
+
+def ledger(authority: CertificateAuthority, store: Store) -> list[x509.Certificate]:
+    """Every certificate that the authority's keys have ever signed."""
+    with store.snapshot() as snapshot:
+        rows = [row for each in authority.generations for row in snapshot.scan(CERTIFICATE, each.key_id)]
+    ders = [CertificateRecord.from_bytes(row.value).der for row in rows]
+    return [x509.load_der_x509_certificate(der) for der in ders if der is not None]
+
+
+@pytest.mark.invariant(1)
+def test_no_path_leads_to_a_key_that_is_retired(store: Store) -> None:
+    """What other keys certified it by is revoked with it, or whoever has the old key would be let in for ever."""
+    acme = CertificateAuthority.create("Acme", store=store)
+    old = acme.issue_client("old").certificate
+    acme.rotation.prepare()
+    acme.rotation.activate()
+    acme.rotation.retire(1, remaining="abandon", requester="alice")
+    gate = Gate(store)
+    gate.hostnames.add(HOST, trust=acme.anchors, intermediates=acme.cross_certificates)
+    thief = forged(acme.generations[0], store).certificate
+    assert acme.cross_certificates == ()
+    for leaf in (old, thief):
+        assert "allow" not in verdicts(gate, leaf, *(each for each in ledger(acme, store) if each != leaf))
+    assert verdicts(gate, acme.issue_client("new").certificate) == ["allow", "allow"]
+    (back,) = (
+        each
+        for each in ledger(acme, store)
+        if each.subject == acme.generations[0].certificate.subject and each.issuer == acme.certificate.subject
+    )
+    assert acme.crl().get_revoked_certificate_by_serial_number(back.serial_number) is not None
+    gate.close()
+
+
+@pytest.mark.invariant(1)
+def test_no_path_leads_to_a_key_that_was_given_up_before_it_was_used(store: Store) -> None:
+    acme = CertificateAuthority.create("Acme", store=store)
+    acme.rotation.prepare()
+    acme.rotation.retire(2)
+    gate = Gate(store)
+    gate.hostnames.add(HOST, trust=acme.anchors)
+    thief = forged(acme.generations[1], store).certificate
+    assert "allow" not in verdicts(gate, thief, *ledger(acme, store))
+    gate.close()
+
+
+@pytest.mark.invariant(1)
+def test_the_authority_above_vouches_no_more_for_a_key_that_is_retired(store: Store) -> None:
+    root = CertificateAuthority.create("Root", store=store)
+    child = CertificateAuthority.create("Child", store=store, parent=root)
+    old, old_authority = child.issue_client("old").certificate, child.certificate
+    child.rotation.prepare()
+    child.rotation.activate()
+    child.rotation.retire(1, remaining="abandon", requester="alice")
+    gate = Gate(store)
+    gate.hostnames.add(HOST, trust=root.anchors)
+    assert verdicts(gate, old, old_authority) == ["unknown_issuer", "revoked", "revoked"]
+    assert verdicts(gate, child.issue_client("new").certificate, child.certificate)[1] == "allow"
+    with store.snapshot() as snapshot:
+        (row,) = (row for row in snapshot.scan_audit() if row.event == "certificate.revoked")
+    assert (row.details["authority"], row.details["requester"]) == ("Root", "alice")
+    gate.close()
+
+
+def test_a_child_presents_the_parent_that_certified_it(store: Store) -> None:
+    root = CertificateAuthority.create("Root", store=store)
+    middle = CertificateAuthority.create("Middle", store=store, parent=root)
+    child = CertificateAuthority.create("Child", store=store, parent=middle)
+    for each in (middle, child):
+        each.rotation.prepare()
+        each.rotation.activate()
+    leaf = child.issue_client("device")
+    assert leaf.certificates[2] == middle.certificate
+    assert accepted(leaf.presented(), root.certificate)
+
+
+def test_the_hook_is_asked_for_a_new_key_of_an_intermediate(store: Store) -> None:
+    root = CertificateAuthority.create("Root", store=store)
+    CertificateAuthority.create("Child", store=store, parent=root)
+    asked: list[IssuanceRequest] = []
+
+    def no(request: IssuanceRequest) -> Denied:
+        asked.append(request)
+        return Denied("not today")
+
+    child = CertificateAuthority.open("Child", store=store, authorize=no)
+    with pytest.raises(IssuanceError, match="not today"):
+        child.rotation.prepare()
+    granted = CertificateAuthority.open("Child", store=store)
+    with pytest.raises(IssuanceError, match="not today"):
+        granted.rotation.prepare(parent=CertificateAuthority.open("Root", store=store, authorize=no))
+    assert [(each.authority, each.profile.name) for each in asked] == [("Root", "intermediate")] * 2
+    assert len(ledger(root, store)) == 2
+    with pytest.raises(ConfigurationError, match="expected the authority above 'Child', 'Root', got 'Child'"):
+        granted.rotation.prepare(parent=granted)
+    child.rotation.prepare(parent=root)
+    assert states(CertificateAuthority.open("Child", store=store)) == [ACTIVE, PREPARED]
+
+
+def test_of_several_that_prepare_an_intermediate_one_makes_its_key(store: Store) -> None:
+    root = CertificateAuthority.create("Root", store=store)
+    CertificateAuthority.create("Child", store=store, parent=root)
+    start, failures = threading.Barrier(3), []
+
+    def prepare() -> None:
+        child = CertificateAuthority.open("Child", store=store)
+        start.wait()
+        try:
+            child.rotation.prepare()
+        except MTLSError as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=prepare) for _ in range(3)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    child = CertificateAuthority.open("Child", store=store)
+    assert (failures, states(child)) == ([], [ACTIVE, PREPARED])
+    listed = {each.serial_number for each in root.crl()}
+    made = {
+        each.serial_number for each in ledger(root, store) if each.subject == child.generations[1].certificate.subject
+    }
+    assert made - listed == {child.generations[1].certificate.serial_number}
+
+
+def test_what_was_given_out_is_what_is_activated(store: Store) -> None:
+    acme = CertificateAuthority.create("Acme", store=store)
+    given_out = acme.rotation.prepare().number
+    acme.rotation.retire(given_out)
+    acme.rotation.prepare()
+    with pytest.raises(Conflict, match="expected generation 2 of 'Acme' to be prepared, got 3"):
+        acme.rotation.activate(given_out)
+    assert states(acme) == [ACTIVE, RETIRED, PREPARED]
+    assert acme.rotation.activate(3).number == 3
+
+
+def test_a_certificate_that_is_being_signed_keeps_its_generation(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    acme, other = CertificateAuthority.create("Acme", store=store), CertificateAuthority.open("Acme", store=store)
+    sign = issuance.sign
+
+    def rotated_meanwhile(*arguments: Any) -> bytes:
+        monkeypatch.setattr(issuance, "sign", sign)
+        other.rotation.prepare()
+        other.rotation.activate()
+        with pytest.raises(Conflict, match="good or pending certificates of generation 1, got 1"):
+            other.rotation.retire(1)
+        return sign(*arguments)
+
+    monkeypatch.setattr(issuance, "sign", rotated_meanwhile)
+    acme.issue_client("late")
+    assert states(other) == [RETIRING, ACTIVE]
+
+
+def test_what_is_retired_meanwhile_is_not_renewed(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    acme, other = CertificateAuthority.create("Acme", store=store), CertificateAuthority.open("Acme", store=store)
+    device = acme.issue_client("device")
+    acme.rotation.prepare()
+    acme.rotation.activate()
+    find = renewal.find_recorded
+
+    def found(*arguments: Any) -> Any:
+        recorded = find(*arguments)
+        other.rotation.retire(1, remaining="abandon")
+        return recorded
+
+    monkeypatch.setattr(renewal, "find_recorded", found)
+    with pytest.raises(IssuanceError, match="expected one to renew of a trusted generation, got one of a retired one"):
+        acme.renew(device)
+
+
+@pytest.mark.parametrize("level", ["Middle", "Child"])
+def test_an_authority_whose_certificate_is_revoked_issues_no_more(store: Store, level: str) -> None:
+    """It must not: nobody who knows of the revocation would take what it issues. Its lists go on."""
+    root = CertificateAuthority.create("Root", store=store)
+    middle = CertificateAuthority.create("Middle", store=store, parent=root)
+    child = CertificateAuthority.create("Child", store=store, parent=middle)
+    device = child.issue_client("device")
+    if level == "Middle":
+        root.revoke(middle.certificate, reason="certificate_hold")
+    else:
+        middle.revoke(child.certificate, reason="certificate_hold")
+    with pytest.raises(IssuanceError, match="expected 'Child' to be good, got its certificate revoked"):
+        child.issue_client("another")
+    child.revoke(device)
+    assert len(child.crl()) == 1
+    (root if level == "Middle" else middle).release((middle if level == "Middle" else child).certificate)
+    child.issue_client("another")

@@ -217,8 +217,7 @@ class CertificateAuthority(Desk):
     @property
     def cross_certificates(self) -> tuple[x509.Certificate, ...]:
         """What leads from one generation to another. For a hostname's `intermediates`, where it trusts only one."""
-        found = [each for one in self._opened.record.trusted for each in (one.cross, one.back)]
-        return tuple(each for each in found if each is not None)
+        return self._opened.record.cross_certificates
 
     def anchors_pem(self) -> bytes:
         """The `anchors` in PEM."""

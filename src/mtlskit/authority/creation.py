@@ -91,11 +91,15 @@ def make_intermediate(plan: Plan, store: Store, parent: Issuing, above: Sequence
     try:
         _store(record, plan, store, None)
     except Conflict:
-        # Somebody else was quicker: this certificate is of no use to anybody.
-        reason = RevocationReason.CESSATION_OF_OPERATION
-        revoke(parent, certificate.serial_number, reason=reason, requester=plan.requester, now=plan.now)
+        withdraw(plan, certificate, parent)
         raise
     return record
+
+
+def withdraw(plan: Plan, certificate: x509.Certificate, parent: Issuing) -> None:
+    """Revokes a certificate that is of no use to anybody: somebody else was quicker to make that authority."""
+    reason = RevocationReason.CESSATION_OF_OPERATION
+    revoke(parent, certificate.serial_number, reason=reason, requester=plan.requester, now=plan.now)
 
 
 def take_over(

@@ -64,7 +64,8 @@ class Issuing:
 
     `version` is that of the authority's record: nothing is issued under a record that is not the latest. `presented`
     are the certificates after one that is issued now, in DER; `locations` have nothing left to fill in; `authorize` is
-    the hook that is asked, if there is one.
+    the hook that is asked, if there is one. `trusted_keys` are the ids of the keys whose certificates may be renewed,
+    `certified` what its own chain consists of: the issuer's key id and the serial number, as they stand in the ledger.
     """
 
     authority: str
@@ -78,6 +79,8 @@ class Issuing:
     presented: tuple[bytes, ...] = ()
     locations: Locations = NO_LOCATIONS
     authorize: Authorize | None = None
+    trusted_keys: frozenset[str] = frozenset()
+    certified: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +130,8 @@ def draft_of(issuing: Issuing, order: Order, *, draw: Callable[[], int] = draw_s
     """What is to be signed for an order, checked and authorised; raises IssuanceError, which names the field."""
     check_names(order.profile, order.names)
     issuing.limits.check_profile(order.profile, order.constraints)
+    if order.renews is not None and order.renews.key_id not in issuing.trusted_keys:
+        raise IssuanceError("certificate: expected one to renew of a trusted generation, got one of a retired one")
     draft = written(issuing, order, draw())
     if issuing.limits.constrain_names:
         issuing.limits.check_names(issuing.assembly.unsigned(draft.to_be_signed))

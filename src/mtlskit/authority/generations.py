@@ -83,6 +83,11 @@ class AuthorityRecord:
         return next((each for each in self.generations if each.state is GenerationState.PREPARED), None)
 
     @property
+    def next_number(self) -> int:
+        """The number of the generation that is to come."""
+        return self.generations[-1].number + 1
+
+    @property
     def presented(self) -> tuple[x509.Certificate, ...]:
         """What is presented after a certificate that is issued now: no root, but what leads to the roots before."""
         active = self.active
@@ -95,6 +100,29 @@ class AuthorityRecord:
     def trusted(self) -> tuple[Generation, ...]:
         """Those that are not retired."""
         return tuple(each for each in self.generations if each.state is not GenerationState.RETIRED)
+
+    @property
+    def cross_certificates(self) -> tuple[x509.Certificate, ...]:
+        """What leads from one trusted generation to another: never to one that is retired."""
+        trusted = {each.key_id for each in self.trusted}
+        return tuple(each for each in self._crossing if {public_key_id(each).hex(), self._issuer_of(each)} <= trusted)
+
+    def certified_by_others(self, generation: Generation) -> tuple[tuple[str, str, x509.Certificate], ...]:
+        """What other keys certified this one's by: the name of their authority (here or above), their id, and that."""
+        crossing = [each for each in self._crossing if public_key_id(each).hex() == generation.key_id]
+        found = [(self.name, self._issuer_of(each), each) for each in crossing]
+        if generation.above:
+            found.append((self.parent, public_key_id(generation.above[0]).hex(), generation.certificate))
+        return tuple(found)
+
+    @property
+    def _crossing(self) -> tuple[x509.Certificate, ...]:
+        found = [each for one in self.generations for each in (one.cross, one.back)]
+        return tuple(each for each in found if each is not None)
+
+    def _issuer_of(self, crossing: x509.Certificate) -> str:
+        # The generations of a root differ by name: each has its number in it, or was taken over and is the first.
+        return next(each.key_id for each in self.generations if each.certificate.subject == crossing.issuer)
 
     def numbered(self, number: int) -> Generation | None:
         """The generation of that number."""

@@ -113,6 +113,9 @@ def _check_current(transaction: Transaction, issuing: Issuing) -> None:
     record = transaction.get(AUTHORITY, "", issuing.authority)
     if record is None or record.version != issuing.version:
         raise Superseded
+    for issuer, key in issuing.certified:
+        if transaction.get(REVOCATION, issuer, key) is not None:
+            raise IssuanceError(f"authority: expected {issuing.authority!r} to be good, got its certificate revoked")
 
 
 def _reserve(transaction: Transaction, issuing: Issuing, draft: Draft) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import pairwise
 from typing import TypeVar
 
 from cryptography import x509
@@ -17,8 +18,9 @@ from mtlskit.authority.generations import AuthorityRecord, Generation, KeyPlace
 from mtlskit.authority.issuance import Issuing, Superseded
 from mtlskit.authority.ledger import AUTHORITY
 from mtlskit.authority.limits import IssuerLimits
+from mtlskit.authority.serials import serial_key
 from mtlskit.authority.signers import Signer
-from mtlskit.core.certificates import spki_id, to_der
+from mtlskit.core.certificates import public_key_id, spki_id, to_der
 from mtlskit.core.profiles import Issuer
 from mtlskit.errors import ConfigurationError, Conflict, NotFound
 from mtlskit.ports import Record, Store
@@ -39,7 +41,7 @@ class _State:
 class OpenedAuthority:
     """The authority behind a `CertificateAuthority`. May be shared between threads."""
 
-    __slots__ = ("_authorize", "_signers", "_state", "clock", "store")
+    __slots__ = ("_signers", "_state", "authorize", "clock", "store")
 
     def __init__(
         self,
@@ -53,7 +55,7 @@ class OpenedAuthority:
         """Raises ConfigurationError for a signer with another key."""
         self.store = store
         self.clock = clock
-        self._authorize = authorize
+        self.authorize = authorize
         self._state = _state(found)
         self._signers: dict[str, Signer] = {}
         if signer is not None:
@@ -131,7 +133,11 @@ class OpenedAuthority:
             store=self.store,
             presented=tuple(map(to_der, state.record.presented)),
             locations=locations,
-            authorize=self._authorize,
+            authorize=self.authorize,
+            trusted_keys=frozenset(each.key_id for each in state.record.trusted),
+            certified=tuple(
+                (public_key_id(above).hex(), serial_key(each.serial_number)) for each, above in pairwise(chain)
+            ),
         )
 
     def _signer(self, generation: Generation) -> Signer:

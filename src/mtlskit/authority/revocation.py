@@ -57,18 +57,28 @@ def revoke(
     given. Raises NotFound where no such certificate was issued or reserved.
     """
     with issuing.store.transaction() as transaction:
-        certificate = _settle(transaction, issuing, serial, der)
-        found = transaction.get(REVOCATION, issuing.key_id, serial_key(serial))
-        if found is None:
-            revocation = _revocation(certificate, reason, now)
-            transaction.insert(REVOCATION, issuing.key_id, serial_key(serial), revocation.to_text().encode())
-        else:
-            revocation = Revocation.of(found)
-            if not _lasts_longer(reason, than=revocation.reason):
-                return revocation
-            revocation = with_reason(revocation, reason.value)
-            transaction.replace(REVOCATION, issuing.key_id, found.key, revocation.to_text().encode())
-        _write_down(transaction, issuing, ChangeKind.REVOKED, revocation, requester, now)
+        return revoke_within(
+            transaction, issuing.authority, issuing.key_id, serial, reason=reason, requester=requester, now=now, der=der
+        )
+
+
+def revoke_within(
+    transaction: Transaction, authority: str, key_id: str, serial: int, *, reason: RevocationReason, requester: str,
+    now: datetime, der: bytes | None = None,
+) -> Revocation:  # fmt: skip
+    """As `revoke`, for what the key of that id issued, as a part of a transaction."""
+    certificate = _settle(transaction, authority, key_id, serial, der)
+    found = transaction.get(REVOCATION, key_id, serial_key(serial))
+    if found is None:
+        revocation = _revocation(certificate, reason, now)
+        transaction.insert(REVOCATION, key_id, serial_key(serial), revocation.to_text().encode())
+    else:
+        revocation = Revocation.of(found)
+        if not _lasts_longer(reason, than=revocation.reason):
+            return revocation
+        revocation = with_reason(revocation, reason.value)
+        transaction.replace(REVOCATION, key_id, found.key, revocation.to_text().encode())
+    _write_down(transaction, authority, key_id, ChangeKind.REVOKED, revocation, requester, now)
     return revocation
 
 
@@ -80,7 +90,7 @@ def release(
     Raises Conflict for a revocation that lasts, NotFound where no such certificate was issued.
     """
     with issuing.store.transaction() as transaction:
-        _find(transaction, issuing, serial, der)
+        _find(transaction, issuing.authority, issuing.key_id, serial, der)
         found = transaction.get(REVOCATION, issuing.key_id, serial_key(serial))
         if found is None:
             return None
@@ -88,38 +98,41 @@ def release(
         if revocation.reason != RevocationReason.CERTIFICATE_HOLD:
             raise Conflict(f"expected a certificate on hold, got {serial:x}, revoked for good as {revocation.reason}")
         transaction.delete(REVOCATION, issuing.key_id, found.key, version=found.version)
-        _write_down(transaction, issuing, ChangeKind.RELEASED, revocation, requester, now)
+        _write_down(transaction, issuing.authority, issuing.key_id, ChangeKind.RELEASED, revocation, requester, now)
     return revocation
 
 
 def _write_down(
-    transaction: Transaction, issuing: Issuing, kind: ChangeKind, revocation: Revocation, requester: str, now: datetime
-) -> None:
-    append_change(transaction, issuing.key_id, kind, revocation, now)
-    transaction.append_audit(f"certificate.{kind}", _audit_details(issuing, revocation, requester))
-    transaction.touch(revocation_topic(bytes.fromhex(issuing.key_id)))
+    transaction: Transaction, authority: str, key_id: str, kind: ChangeKind, revocation: Revocation, requester: str,
+    now: datetime,
+) -> None:  # fmt: skip
+    append_change(transaction, key_id, kind, revocation, now)
+    transaction.append_audit(f"certificate.{kind}", _audit_details(authority, key_id, revocation, requester))
+    transaction.touch(revocation_topic(bytes.fromhex(key_id)))
 
 
-def _settle(transaction: Transaction, issuing: Issuing, serial: int, der: bytes | None) -> CertificateRecord:
+def _settle(transaction: Transaction, authority: str, key_id: str, serial: int, der: bytes | None) -> CertificateRecord:
     """The certificate to revoke; a reservation becomes one that never was."""
-    found = _find(transaction, issuing, serial, der)
+    found = _find(transaction, authority, key_id, serial, der)
     if found is None:
-        finish(transaction, issuing.key_id, serial, None)
-        found = _find(transaction, issuing, serial, der)
+        finish(transaction, key_id, serial, None)
+        found = _find(transaction, authority, key_id, serial, der)
     if found is None or found.reservation.profile == ROOT.name:
-        raise IssuanceError(f"serial: expected a certificate issued by {issuing.authority!r}, got its own")
+        raise IssuanceError(f"serial: expected a certificate issued by {authority!r}, got its own")
     return found
 
 
-def _find(transaction: Transaction, issuing: Issuing, serial: int, der: bytes | None) -> CertificateRecord | None:
+def _find(
+    transaction: Transaction, authority: str, key_id: str, serial: int, der: bytes | None
+) -> CertificateRecord | None:
     """The record of what was issued, None where it is only reserved; raises NotFound where it is neither."""
     key = serial_key(serial)
-    found = transaction.get(CERTIFICATE, issuing.key_id, key)
-    if found is None and transaction.get(RESERVATION, issuing.key_id, key) is not None:
+    found = transaction.get(CERTIFICATE, key_id, key)
+    if found is None and transaction.get(RESERVATION, key_id, key) is not None:
         return None
     record = None if found is None else CertificateRecord.from_bytes(found.value)
     if record is None or (der is not None and record.der is not None and der != record.der):
-        raise NotFound(f"expected a certificate issued by {issuing.authority!r}, got the serial number {serial:x}")
+        raise NotFound(f"expected a certificate issued by {authority!r}, got the serial number {serial:x}")
     return record
 
 
@@ -147,10 +160,10 @@ def _lasts_longer(reason: RevocationReason, *, than: str) -> bool:
     return than == RevocationReason.CERTIFICATE_HOLD and reason is not RevocationReason.CERTIFICATE_HOLD
 
 
-def _audit_details(issuing: Issuing, revocation: Revocation, requester: str) -> dict[str, str]:
+def _audit_details(authority: str, key_id: str, revocation: Revocation, requester: str) -> dict[str, str]:
     return {
-        "authority": issuing.authority,
-        "issuer_key": issuing.key_id,
+        "authority": authority,
+        "issuer_key": key_id,
         "serial": f"{revocation.serial_number:x}",
         "reason": revocation.reason,
         "revoked_at": revocation.revoked_at.isoformat(),

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from mtlskit.authority import stages
-from mtlskit.authority.creation import Plan, signer_of
-from mtlskit.authority.generations import Generation
+from mtlskit.authority.creation import Plan, self_signed, signer_of, withdraw
+from mtlskit.authority.generations import AuthorityRecord, Generation
+from mtlskit.authority.issuance import Superseded
 from mtlskit.authority.opened import OpenedAuthority, find_authority
 from mtlskit.authority.signers import KeyType, Signer
 from mtlskit.authority.stages import Remaining
 from mtlskit.core.profiles import AuthorityConstraints
 from mtlskit.errors import ConfigurationError, Conflict
+
+if TYPE_CHECKING:
+    from mtlskit.authority.authority import CertificateAuthority
 
 
 class Rotation:
@@ -28,27 +33,30 @@ class Rotation:
         key_type: KeyType | str = KeyType.EC_P256,
         signer: Signer | None = None,
         lifetime: timedelta | None = None,
+        parent: CertificateAuthority | None = None,
         requester: str = "",
     ) -> Generation:
         """Makes the next generation, which issues nothing yet; or gives the one that is prepared already.
 
         So those who trust the authority can take up its new certificate first. Its limits are those of the active one.
         The keys of a root certify each other; an intermediate's new certificate comes from the authority that it was
-        made below, whose key must be in the store.
+        made below. That is `parent`, with its signer and its hook; or it is opened from the store, which then must have
+        its key, and this authority's own hook is asked for it.
         """
         parsed = KeyType.parse(key_type)
-        self._opened.with_latest(lambda: self._prepare(parsed, signer, lifetime, requester))
+        self._opened.with_latest(lambda: self._prepare(parsed, signer, lifetime, parent, requester))
         self._certify_each_other(requester)
         return self._prepared()
 
-    def activate(self, *, requester: str = "") -> Generation:
+    def activate(self, generation: int | None = None, *, requester: str = "") -> Generation:
         """Lets the prepared generation issue from now on, in every process; what the old one issued stays good.
 
-        Raises Conflict where none is prepared.
+        `generation` is the number of the one that was given out to be trusted; None takes whichever is prepared.
+        Raises Conflict where none is, or another one.
         """
         opened = self._opened
         self._certify_each_other(requester)
-        opened.with_latest(lambda: stages.activate(opened.latest(), opened.store, requester=requester))
+        opened.with_latest(lambda: stages.activate(opened.latest(), generation, opened.store, requester=requester))
         return opened.latest().active
 
     def retire(self, generation: int, *, remaining: Remaining | str = Remaining.REFUSE, requester: str = "") -> None:
@@ -71,7 +79,10 @@ class Rotation:
             raise Conflict(f"expected the prepared generation of {self._opened.name!r} to stay, got it changed")
         return found
 
-    def _prepare(self, key_type: KeyType, signer: Signer | None, lifetime: timedelta | None, requester: str) -> None:
+    def _prepare(
+        self, key_type: KeyType, signer: Signer | None, lifetime: timedelta | None,
+        parent: CertificateAuthority | None, requester: str,
+    ) -> None:  # fmt: skip
         opened = self._opened
         record = opened.latest()
         if record.prepared is not None:
@@ -82,18 +93,33 @@ class Rotation:
             now=opened.clock(), constraints=AuthorityConstraints.of(record.active.certificate),
         )  # fmt: skip
         if record.active.is_root:
-            stages.prepare(record, plan, opened.store, None)
+            stages.prepare(record, plan, opened.store, self_signed(plan, number=record.next_number))
         else:
-            above = self._parent(record.parent)
-            above.with_latest(lambda: stages.prepare(record, plan, opened.store, above.issuing()))
+            self._prepare_below(record, plan, self._parent(record.parent, parent))
         opened.latest()
         opened.add_signer(key_signer)
 
-    def _parent(self, name: str) -> OpenedAuthority:
-        if not name:
-            raise ConfigurationError(f"expected the authority above {self._opened.name!r} in the store, got none")
+    # What the authority above says when it has changed is for it to read again; what this one says, for the caller.
+    def _prepare_below(self, record: AuthorityRecord, plan: Plan, above: OpenedAuthority) -> None:
+        made = above.with_latest(lambda: stages.certify_below(plan, record.next_number, above.issuing(), above.chain))
+        try:
+            stages.prepare(record, plan, self._opened.store, made)
+        except Superseded:
+            withdraw(plan, made[0].certificate, above.issuing())
+            raise
+
+    def _parent(self, name: str, given: CertificateAuthority | None) -> OpenedAuthority:
         opened = self._opened
-        return OpenedAuthority(find_authority(opened.store, name), store=opened.store, clock=opened.clock, signer=None)
+        if not name:
+            raise ConfigurationError(f"expected the authority above {opened.name!r} in the store, got none")
+        if given is not None:
+            if given.name != name:
+                raise ConfigurationError(f"expected the authority above {opened.name!r}, {name!r}, got {given.name!r}")
+            return given._opened
+        return OpenedAuthority(
+            find_authority(opened.store, name), store=opened.store, clock=opened.clock, signer=None,
+            authorize=opened.authorize,
+        )  # fmt: skip
 
     def _certify_each_other(self, requester: str) -> None:
         opened = self._opened

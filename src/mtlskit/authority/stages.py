@@ -6,20 +6,29 @@ keys certify each other. Each stage is one transaction on the latest record, or 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from cryptography import x509
 
-from mtlskit.authority.creation import Plan, certificate_order, self_signed, store_key
+from mtlskit.authority.creation import Plan, certificate_order, store_key
 from mtlskit.authority.generations import AuthorityRecord, Generation, GenerationState
 from mtlskit.authority.issuance import Issuing, Order, Superseded, issue
-from mtlskit.authority.ledger import AUTHORITY, CERTIFICATE, REVOCATION, CertificateRecord
+from mtlskit.authority.ledger import (
+    AUTHORITY,
+    CERTIFICATE,
+    REVOCATION,
+    CertificateRecord,
+    Reservation,
+    scan_reservations,
+)
+from mtlskit.authority.revocation import RevocationReason, revoke_within
 from mtlskit.authority.serials import serial_key
 from mtlskit.authority.topics import authority_topic
+from mtlskit.core.certificates import to_der
 from mtlskit.core.profiles import CROSS, ROOT, AuthorityConstraints, Names, PublicKey
 from mtlskit.errors import ConfigurationError, Conflict, NotFound
 from mtlskit.ports import Snapshot, Store, Transaction
@@ -40,6 +49,7 @@ class Remaining(StrEnum):
             raise ConfigurationError(f"expected one of {', '.join(cls)}, got {text!r}") from None
 
 
+_OWN: Final = frozenset({ROOT.name, CROSS.name})  # of certificates that a generation has for itself and its successors
 IssuingOf: TypeAlias = Callable[[Generation], Issuing]
 
 
@@ -77,10 +87,14 @@ class Change:
         }
 
 
-def prepare(record: AuthorityRecord, plan: Plan, store: Store, parent: Issuing | None) -> AuthorityRecord:
-    """The record with one generation more, which issues nothing yet. There must be none that is prepared."""
-    number = record.generations[-1].number + 1
-    generation, issued = self_signed(plan, number=number) if parent is None else _below(record, plan, number, parent)
+def prepare(
+    record: AuthorityRecord, plan: Plan, store: Store, certified: tuple[Generation, CertificateRecord | None]
+) -> AuthorityRecord:
+    """The record with one generation more, which issues nothing yet. There must be none that is prepared.
+
+    `certified` is that generation, and what is to be recorded of its certificate.
+    """
+    generation, issued = certified
     changed = replace(record, generations=(*record.generations, generation))
 
     def also(transaction: Transaction) -> None:
@@ -95,12 +109,14 @@ def prepare(record: AuthorityRecord, plan: Plan, store: Store, parent: Issuing |
     return change.commit(store, also)
 
 
-def _below(record: AuthorityRecord, plan: Plan, number: int, parent: Issuing) -> tuple[Generation, None]:
+def certify_below(
+    plan: Plan, number: int, parent: Issuing, above: tuple[x509.Certificate, ...]
+) -> tuple[Generation, None]:
+    """A prepared generation that `parent` certifies and keeps on record; `above` is its own chain."""
     certificate = x509.load_der_x509_certificate(issue(parent, certificate_order(plan, number=number)))
-    state, above = GenerationState.PREPARED, record.active.above
     generation = Generation(
-        number=number, certificate=certificate, state=state, key_place=plan.place, above=above
-    )  # fmt: skip
+        number=number, certificate=certificate, state=GenerationState.PREPARED, key_place=plan.place, above=above
+    )
     return generation, None
 
 
@@ -126,11 +142,13 @@ def certify_each_other(
     return change.commit(store)
 
 
-def activate(record: AuthorityRecord, store: Store, *, requester: str) -> AuthorityRecord:
-    """The record in which the prepared generation issues; raises Conflict where none is prepared."""
+def activate(record: AuthorityRecord, number: int | None, store: Store, *, requester: str) -> AuthorityRecord:
+    """The record in which the prepared generation issues; raises Conflict where none is, or one of another number."""
     new = record.prepared
     if new is None:
         raise Conflict(f"expected a prepared generation of {record.name!r}, got none")
+    if number not in (None, new.number):
+        raise Conflict(f"expected generation {number} of {record.name!r} to be prepared, got {new.number}")
     states = {record.active.number: GenerationState.RETIRING, new.number: GenerationState.ACTIVE}
     change = Change(
         before=record, after=record.with_states(states), event="authority.activated", generation=new,
@@ -144,8 +162,9 @@ def retire(
 ) -> AuthorityRecord:
     """The record in which that generation is trusted no more. Again: without effect.
 
-    Raises NotFound where there is none of that number, Conflict for the active one, and for one with certificates
-    that are still good, unless these are to be abandoned.
+    What other keys certified it by is revoked in the same transaction. Raises NotFound where there is none of that
+    number, Conflict for the active one, and for one with certificates that are still good, or pending, unless these are
+    to be abandoned.
     """
     found = record.numbered(number)
     if found is None:
@@ -161,23 +180,38 @@ def retire(
     change = Change(
         before=record, after=changed, event="authority.retired", generation=found, requester=requester
     )  # fmt: skip
-    return change.commit(store)
+    return change.commit(store, lambda transaction: _end_trust(transaction, record, found, requester, now))
 
 
+# Whoever trusts another generation, or the authority above, would follow these to the key that is retired.
+def _end_trust(
+    transaction: Transaction, record: AuthorityRecord, generation: Generation, requester: str, now: datetime
+) -> None:
+    for authority, key_id, certificate in record.certified_by_others(generation):
+        if transaction.get(CERTIFICATE, key_id, serial_key(certificate.serial_number)) is not None:
+            revoke_within(
+                transaction, authority, key_id, certificate.serial_number, der=to_der(certificate),
+                reason=RevocationReason.CESSATION_OF_OPERATION, requester=requester, now=now,
+            )  # fmt: skip
+
+
+# A reservation may be a certificate by now that has not left yet: the one who signs it does not look here again.
 def _check_no_good_ones(snapshot: Snapshot, generation: Generation, now: datetime) -> None:
-    ends = [
-        each.reservation.not_after
-        for row in snapshot.scan(CERTIFICATE, generation.key_id)
-        if (each := CertificateRecord.from_bytes(row.value)).der is not None
-        and each.reservation.profile not in (ROOT.name, CROSS.name)
-        and each.reservation.not_after > now
-        and snapshot.get(REVOCATION, generation.key_id, row.key) is None
-    ]
+    found = (*_issued(snapshot, generation), *scan_reservations(snapshot, generation.key_id))
+    ends = [each.not_after for each in found if each.not_after > now and each.profile not in _OWN]
     if ends:
         raise Conflict(
-            f"expected no good certificates of generation {generation.number}, got {len(ends)}, "
+            f"expected no good or pending certificates of generation {generation.number}, got {len(ends)}, "
             f"the last until {max(ends).isoformat()}"
         )
+
+
+def _issued(snapshot: Snapshot, generation: Generation) -> Iterator[Reservation]:
+    """What was issued and is not revoked."""
+    for row in snapshot.scan(CERTIFICATE, generation.key_id):
+        record = CertificateRecord.from_bytes(row.value)
+        if record.der is not None and snapshot.get(REVOCATION, generation.key_id, row.key) is None:
+            yield record.reservation
 
 
 # A key certified under another one: its name, its key identifier and its limits, as long as both last.
