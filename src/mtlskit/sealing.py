@@ -111,6 +111,9 @@ def _reseal_one(store: Store, transaction: Transaction, records: SealedRecords, 
         raise
     except StoreError:
         return 0  # no key at hand opens it: `count_by_key` tells of it
-    sealed = store.seal(secret, context=context)
+    try:
+        sealed = store.seal(secret, context=context)
+    finally:
+        del secret  # no traceback is to have it (I11)
     transaction.replace(records.kind, "", key, records.resealed(found, sealed), version=found.version)
     return 1

@@ -354,6 +354,8 @@ WRONG: dict[str, dict[str, Any]] = {
     "lifetime: expected moments": {"lifetime": timedelta.max},
     "lifetime: expected moments from": {"now": datetime(1949, 1, 1, tzinfo=UTC)},
     "lifetime: expected moments from 1950": {"now": datetime(9999, 12, 31, tzinfo=UTC)},
+    "delta_url: expected an http": {"delta_url": "https://lists.example/ä.crl"},
+    "delta_url: expected an http or https URL": {"delta_url": "file:///etc/passwd"},
     "now: expected a UTC-aware moment": {"now": datetime(2030, 1, 1)},
     "now: expected": {"now": "2030"},
     "scope: expected a ListScope": {"scope": "all"},

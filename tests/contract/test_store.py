@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -415,6 +416,63 @@ def test_a_subscriber_that_fails_stops_neither_the_commit_nor_the_others(
     assert "subscriber" in caplog.text
 
 
+class Interrupted(BaseException):
+    """What a signal's handler raises, wherever the program is."""
+
+
+@pytest.mark.invariant(6)
+def test_what_interrupts_the_telling_is_made_good_by_the_next_poll(store: Store) -> None:
+    heard: list[frozenset[str]] = []
+    interruptions = [Interrupted()]
+
+    def interrupt(_: frozenset[str]) -> None:
+        if interruptions:
+            raise interruptions.pop()
+
+    store.poll()
+    store.subscribe(interrupt)
+    store.subscribe(heard.append)
+    with pytest.raises(Interrupted), store.transaction() as transaction:
+        transaction.insert("kind", "partition", "a", b"")
+        transaction.touch("topic")
+    assert (value_of(store, "a"), heard) == (b"", [])
+    store.poll()
+    assert heard == [frozenset({"topic"})]
+    store.poll()
+    assert heard == [frozenset({"topic"})]
+
+
+@pytest.mark.invariant(6)
+@pytest.mark.parametrize("polled", ["before it is known", "after"])
+def test_a_commit_whose_answer_is_lost_is_told_all_the_same(
+    store: Store, polled: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have been made: whoever tries again finds everything done, and nothing more is told."""
+    with store.transaction() as transaction:
+        kind: Any = type(transaction)
+    if not hasattr(kind, "commit"):
+        pytest.skip("in memory there is no answer that could be lost")
+    commit = kind.commit
+    heard: list[frozenset[str]] = []
+
+    def lost(transaction: Any) -> None:
+        commit(transaction)
+        if polled == "before it is known":
+            with ThreadPoolExecutor(1) as threads:
+                threads.submit(store.poll).result()
+        raise Unavailable("expected an answer, got none")
+
+    store.subscribe(heard.append)
+    store.poll()
+    with monkeypatch.context() as patch, pytest.raises(Unavailable), store.transaction() as transaction:
+        patch.setattr(kind, "commit", lost)
+        transaction.insert("kind", "partition", "a", b"")
+        transaction.touch("topic")
+    store.poll()
+    assert value_of(store, "a") == b""
+    assert set(heard) == {frozenset({"topic"})}
+
+
 def test_a_secret_opens_only_where_it_was_sealed_for(store: Store) -> None:
     sealed = store.seal(b"secret", context="here")
     assert b"secret" not in sealed
@@ -452,3 +510,18 @@ def test_a_closed_store_is_unavailable_and_closes_again(store: Store) -> None:
         pass
     with pytest.raises(Unavailable, match="closed"), store.snapshot():
         pass
+
+
+def test_a_row_that_says_the_same_in_other_words_was_changed() -> None:
+    """Two JSON texts can mean one thing to whoever reads them, and only one of them was hashed."""
+    from mtlskit.stores.audit import encoded_details, stored_row
+
+    details = encoded_details("event", {"a": "1", "subject": "CN=evil"})
+    assert stored_row(1, "", "event", details, b"", b"").details == {"a": "1", "subject": "CN=evil"}
+    for text in (
+        '{"subject":"CN=innocent",' + details[1:],
+        details.replace(":", ": "),
+        details.replace("a", "\\u0061"),
+    ):
+        with pytest.raises(StoreError, match="expected audit row 1 as it was written, got a changed one"):
+            stored_row(1, "", "event", text, b"", b"")

@@ -18,6 +18,7 @@ from mtlskit.errors import ConfigurationError, StoreError, Unavailable
 from mtlskit.ports import EVERYTHING, AuditRow, Store
 from mtlskit.stores import KeyEncryption, SQLiteStore, open_store
 from mtlskit.stores.audit import verify_audit
+from mtlskit.stores.sqlite_connections import Connection
 from mtlskit.stores.sqlite_schema import MIGRATIONS
 from mtlskit.stores.sqlite_transaction import CHANGES_KEPT
 from support.scripts import finish, run, start
@@ -373,3 +374,24 @@ def raw_execute(path: Path, *statements: str) -> None:
             connection.execute(statement)
     finally:
         connection.close()
+
+
+def test_a_signal_between_begin_and_the_block_leaves_no_lock(
+    store: SQLiteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a signal's handler raises may come after any statement: nobody would ever roll that transaction back."""
+    execute = Connection.execute
+
+    def interrupted(self: Connection, statement: str, parameters: tuple[object, ...] = ()) -> sqlite3.Cursor:
+        done = execute(self, statement, parameters)
+        if statement.startswith("BEGIN"):
+            raise KeyboardInterrupt
+        return done
+
+    for unit in (store.transaction, store.snapshot):
+        with monkeypatch.context() as patch:
+            patch.setattr(Connection, "execute", interrupted)
+            with pytest.raises(KeyboardInterrupt), unit():
+                pass
+        with store.transaction() as transaction:
+            transaction.touch("free again")

@@ -57,17 +57,10 @@ MUTATIONS = [
     ),
     Mutation(
         "stores/postgres_changes.py",
-        "return bool(rows) and _last(rows[:1]) == self._seen",
+        "return bool(rows) and _last(rows[:1]) == seen",
         "return True",
         f"{_POSTGRES} -k hears_everything",
         "I6: a log of changes that was cut or has gone back is noticed",
-    ),
-    Mutation(
-        "stores/postgres.py",
-        "            self._changes.disown()",
-        "            pass",
-        f"{_POSTGRES} -k lost_at_the_commit",
-        "I6: a commit that may hold or not is heard by polling",
     ),
     Mutation(
         "stores/postgres_connections.py",
@@ -110,5 +103,48 @@ MUTATIONS = [
         "SELECT %s, set_config",
         f"{_POSTGRES} -k at_once_make",
         "one opener makes the tables",
+    ),
+    # What is told to those who watch.
+    Mutation(
+        "stores/sqlite.py",
+        "        data_version, connection.data_version = connection.data_version, None\n",
+        "        data_version = connection.data_version\n",
+        "tests/contract/test_store.py -k interrupts",
+        "I6: SQLite: what interrupts the telling is told by the next poll",
+    ),
+    Mutation(
+        "stores/origins.py",
+        "        return origin in self._told\n",
+        "        return self.is_ours(origin.hex())\n",
+        "tests/contract/test_store.py -k answer_is_lost",
+        "I6: a commit whose answer is lost is told all the same",
+    ),
+    Mutation(
+        "stores/memory.py",
+        "            self._tell(transaction, topics)\n\n    def subscribe",
+        "            pass\n\n    def subscribe",
+        "tests/contract/test_store.py -k interrupts",
+        "I6: memory: what interrupts the telling is told by the next poll",
+    ),
+    Mutation(
+        "stores/postgres_connections.py",
+        "self.patience if timeout is None else timeout",
+        "timeout",
+        f"{_POSTGRES} -k says_nothing",
+        "I3: a server that says nothing is not waited for for ever",
+    ),
+    Mutation(
+        "stores/sqlite.py",
+        "            return self._transaction\n        except BaseException:\n            self._transaction.roll_back()\n",
+        "            return self._transaction\n        except BaseException:\n            pass\n",
+        "tests/contract/test_store_sqlite.py -k signal_between",
+        "a signal leaves no lock",
+    ),
+    Mutation(
+        "stores/audit.py",
+        "    if _encode(found) != details:\n",
+        "    if False:\n",
+        "tests/contract/test_store.py -k other_words",
+        "the log's text is the text that was hashed",
     ),
 ]

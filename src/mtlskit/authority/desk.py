@@ -118,7 +118,7 @@ class Desk:
 
         `progress` is called with the number of outcomes taken so far, and how many there will be where `orders` has a
         length, else None. `threads` makes keys and signatures in so many threads: worth it for RSA keys and for signers
-        behind a network. Raises ConfigurationError for sizes below 1.
+        behind a network. `batch_size` is 250 at most. Raises ConfigurationError for other sizes.
         """
         return issue_many(self._opened, orders, batch_size=batch_size, progress=progress, threads=threads)
 

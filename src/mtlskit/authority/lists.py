@@ -32,7 +32,7 @@ from mtlskit.authority.list_records import (
     no_base,
     number_list,
 )
-from mtlskit.authority.scope import WHOLE, ListScope
+from mtlskit.authority.scope import WHOLE, ListScope, check_url
 from mtlskit.core.validation import der
 from mtlskit.errors import IssuanceError, MTLSError
 from mtlskit.ports import Store
@@ -75,6 +75,8 @@ class ListOrder:
             raise IssuanceError(f"lifetime: expected a second or more for a revocation list, got {self.lifetime!r:.80}")
         if not isinstance(self.scope, ListScope):
             raise IssuanceError(f"scope: expected a ListScope, got {type(self.scope).__name__}")
+        if self.delta_url is not None:
+            check_url(self.delta_url, "delta_url")
         try:
             before = self.this_update.year < 1950 or self.next_update.year > 9999
         except OverflowError:

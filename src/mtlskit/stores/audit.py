@@ -47,12 +47,18 @@ def encoded_details(event: str, details: Mapping[str, str]) -> str:
 def stored_row(
     sequence: int, recorded_at: str, event: str, details: str, previous_hash: bytes, row_hash: bytes
 ) -> AuditRow:
-    """A row as it was kept, its details in JSON."""
+    """A row as it was kept, its details in JSON; raises StoreError where these are not written as we write them.
+
+    Two texts can mean the same details, and only one of them was hashed.
+    """
+    found = json.loads(details)
+    if _encode(found) != details:
+        raise StoreError(f"expected audit row {sequence} as it was written, got a changed one")
     return AuditRow(
         sequence=sequence,
         recorded_at=recorded_at,
         event=event,
-        details=json.loads(details),
+        details=found,
         previous_hash=bytes(previous_hash),
         hash=bytes(row_hash),
     )

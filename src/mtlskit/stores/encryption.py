@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from mtlskit.errors import ConfigurationError, StoreError
 
 ENVIRONMENT_VARIABLE = "MTLSKIT_KEY_ENCRYPTION_KEY"
+PREVIOUS_VARIABLE = "MTLSKIT_PREVIOUS_KEY_ENCRYPTION_KEYS"
 
 _VERSION = b"\x01"
 _KEY_SIZE = 32

@@ -32,6 +32,7 @@ class MemoryStore:
         self._content = _Content()
         self._subscribers = Subscribers()
         self._closed = False
+        self._untold: dict[object, frozenset[str]] = {}  # what was committed, by its transaction
         self._lock = threading.Lock()
         self._owner: int | None = None
         _stores.add(self)
@@ -53,7 +54,9 @@ class MemoryStore:
         return self._keys.unseal(sealed, context=context)
 
     def poll(self) -> None:
-        """Does nothing: no other process can change this store."""
+        """Tells what an exception has kept from being told; no other process can change this store."""
+        for transaction, topics in list(self._untold.items()):
+            self._tell(transaction, topics)
 
     def subscribe(self, callback: Callback) -> Callable[[], None]:
         """As `Store.subscribe`."""
@@ -76,6 +79,10 @@ class MemoryStore:
         self._owner = None
         self._lock.release()
 
+    def _tell(self, transaction: object, topics: frozenset[str]) -> None:
+        self._subscribers.notify(topics)
+        self._untold.pop(transaction, None)
+
     def _unlock(self) -> None:
         self._lock = threading.Lock()
         self._owner = None
@@ -95,9 +102,17 @@ class _Unit:
         return self._transaction
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        topics = self._transaction.finish() if kind is None else self._transaction.undo()
-        self._store._release()
-        self._store._subscribers.notify(topics)
+        store, transaction = self._store, self._transaction
+        topics = frozenset() if kind is not None else transaction.topics
+        if topics:
+            store._untold[transaction] = topics
+        if kind is None:
+            transaction.finish()
+        else:
+            transaction.undo()
+        store._release()
+        if topics:
+            store._tell(transaction, topics)
 
 
 class _Reading:
@@ -174,9 +189,8 @@ class _MemorySnapshot:
             self._check()
             yield row
 
-    def finish(self) -> frozenset[str]:
+    def finish(self) -> None:
         self._open = False
-        return frozenset()
 
     def _scan(self, partition: _Partition, keys: list[str], start: int) -> Iterator[Record]:
         for position in range(start, len(keys)):
@@ -245,15 +259,14 @@ class _MemoryTransaction(_MemorySnapshot):
         self._check(topic)
         self._topics.add(topic)
 
-    def finish(self) -> frozenset[str]:
-        self._open = False
+    @property
+    def topics(self) -> frozenset[str]:
         return frozenset(self._topics)
 
-    def undo(self) -> frozenset[str]:
+    def undo(self) -> None:
         self._open = False
         for step in reversed(self._undo):
             step()
-        return frozenset()
 
     def _put(self, place: _Partition, key: str, record: Record | None) -> None:
         old = place.records.get(key)

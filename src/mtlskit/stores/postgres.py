@@ -16,6 +16,7 @@ from weakref import WeakSet, finalize
 from mtlskit.errors import ConfigurationError, MTLSError
 from mtlskit.ports import Snapshot, Transaction
 from mtlskit.stores.encryption import ENVIRONMENT_VARIABLE, KeyEncryption
+from mtlskit.stores.origins import Origins
 from mtlskit.stores.postgres_changes import Changes
 from mtlskit.stores.postgres_connections import Target, closed, run
 from mtlskit.stores.postgres_listener import Listener
@@ -31,6 +32,7 @@ from mtlskit.stores.subscribers import Callback, Subscribers
 _logger = logging.getLogger(__name__)
 
 _CONNECTIONS: Final = 8
+_READING_SECONDS: Final = 10.0  # for a page of records
 
 
 class PostgresStore:
@@ -47,10 +49,11 @@ class PostgresStore:
         self._closed = False
         self._subscribers = Subscribers()
         self._writers = Connections(target, connections)
-        self._readers = Connections(target, connections)
+        self._readers = Connections(target, connections, _READING_SECONDS)
         with target.connect() as session:
             self._identity = prepare(session, target.place, lambda: self._found_keys().key_id)
-            self._changes = Changes(self._readers, session)
+            self._origins = Origins()
+            self._changes = Changes(self._readers, session, self._origins)
         self._log = Log(self._identity.store_id)
         self._listener = Listener(target, self._log.channel, self._heard)
         finalize(self, _end, self._listener, self._readers, self._writers)
@@ -67,7 +70,12 @@ class PostgresStore:
 
     def seal(self, plaintext: bytes, *, context: str) -> bytes:
         """As `Store.seal`; raises ConfigurationError without a key, and StoreError with another one's."""
-        return self._keys().seal(plaintext, context=context)
+        try:
+            keys = self._keys()
+        except BaseException:
+            del plaintext  # no traceback is to have it (I11)
+            raise
+        return keys.seal(plaintext, context=context)
 
     def unseal(self, sealed: bytes, *, context: str) -> bytes:
         """As `Store.unseal`; raises ConfigurationError without a key."""
@@ -85,7 +93,7 @@ class PostgresStore:
         """As `Store.poll`. From the first one on, changes of others are also heard when they are made, in a thread."""
         self._check_outside()
         self._listener.begin()
-        self._subscribers.notify(self._changes.read())
+        self._changes.read(self._subscribers.notify)
 
     def subscribe(self, callback: Callback) -> Callable[[], None]:
         """As `Store.subscribe`."""
@@ -128,18 +136,11 @@ class PostgresStore:
         self._inside.process = None
         work.end()
 
-    def _commit(self, transaction: PostgresTransaction) -> int:
-        try:
-            return transaction.commit()
-        except BaseException:
-            self._changes.disown()  # if it was committed all the same, the subscribers here hear of it by polling
-            raise
-
     def _heard(self, payload: str) -> None:
-        if payload == self._changes.origin.hex():
+        if self._origins.is_ours(payload):
             return
         try:
-            self._subscribers.notify(self._changes.read())
+            self._changes.read(self._subscribers.notify)
         except MTLSError as error:
             _logger.info("changes of other processes could not be read: %s", error)
 
@@ -157,7 +158,7 @@ class PostgresStore:
 class _Unit:
     """The `with` block of one transaction."""
 
-    __slots__ = ("_store", "_transaction", "_work")
+    __slots__ = ("_origin", "_store", "_transaction", "_work")
 
     def __init__(self, store: PostgresStore) -> None:
         self._store = store
@@ -165,19 +166,20 @@ class _Unit:
     def __enter__(self) -> Transaction:
         store = self._store
         self._work = store._begin(store._writers, WRITING)
-        locks = Locks(store._identity.store_id)
-        self._transaction = PostgresTransaction(self._work, locks, store._log, store._changes.origin)
+        self._origin = store._origins.new()
+        self._transaction = PostgresTransaction(self._work, Locks(store._identity.store_id), store._log, self._origin)
         return self._transaction
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         try:
-            last = 0 if kind is not None else self._store._commit(self._transaction)
+            last = 0 if kind is not None else self._transaction.commit()
         finally:
             self._transaction.end()
             self._store._end(self._work)
         if kind is None:
             topics = self._transaction.topics
             self._store._subscribers.notify(topics)
+            self._store._origins.tell(self._origin)
             self._store._forget(last, len(topics))
 
 

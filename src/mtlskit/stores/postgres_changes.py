@@ -7,13 +7,14 @@ standby took over without the last commits), everything may have changed.
 
 from __future__ import annotations
 
-import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 from mtlskit.locks import ForkSafeLock
 from mtlskit.ports import EVERYTHING
-from mtlskit.stores.postgres_connections import Rows, Session, run
+from mtlskit.stores.origins import Origins
+from mtlskit.stores.postgres_connections import Rows, Session, impatient, run
 from mtlskit.stores.postgres_pool import Connections
 
 _LAST: Final = "SELECT sequence, mark FROM mtlskit_changes ORDER BY sequence DESC LIMIT 1"
@@ -31,41 +32,37 @@ class _Seen:
 
 
 class Changes:
-    """The reading end of the log. `origin` marks what this process itself has said, which it does not hear again."""
+    """The reading end of the log."""
 
-    def __init__(self, connections: Connections, session: Session) -> None:
+    def __init__(self, connections: Connections, session: Session, origins: Origins) -> None:
         """Begins at the end of the log, which `session` is to read."""
         self._connections = connections
         self._lock = ForkSafeLock()
-        self._origins = (os.getpid(), os.urandom(16))
+        self._origins = origins
         self._seen = _last(run(session, [(_LAST, {})], connections.target.place)[0])
 
-    @property
-    def origin(self) -> bytes:
-        """The mark of what this process says."""
-        if self._origins[0] != os.getpid():
-            self.disown()
-        return self._origins[1]
+    def read(self, tell: Callable[[frozenset[str]], None]) -> None:
+        """Tells the topics that were touched since the last time and nobody here was told of; raises Unavailable."""
+        with self._lock:
+            topics, seen = self._unheard()
+        tell(topics)
+        # Only now: what interrupts the telling leaves the changes to be found again.
+        self._seen = seen
 
-    def disown(self) -> None:
-        """Takes another mark. What was said until now is heard as if others had said it, if it was committed."""
-        self._origins = (os.getpid(), os.urandom(16))
+    def _unheard(self) -> tuple[frozenset[str], _Seen]:
+        with self._connections.using(_POLL_SECONDS) as session, impatient(session, _POLL_SECONDS):
+            place, seen = self._connections.target.place, self._seen
+            (rows,) = run(session, [(_FROM, {"sequence": seen.sequence})], place)
+            if not self._continues(seen, rows):
+                return frozenset({EVERYTHING}), _last(run(session, [(_LAST, {})], place)[0])
+        new = [row for row in rows if row[0] > seen.sequence]
+        return frozenset(row[2] for row in new if not self._origins.is_told(bytes(row[3]))), _last(rows[-1:])
 
-    def read(self) -> frozenset[str]:
-        """The topics that others have touched since the last time; raises Unavailable."""
-        with self._lock, self._connections.using(_POLL_SECONDS) as session:
-            place = self._connections.target.place
-            (rows,) = run(session, [(_FROM, {"sequence": self._seen.sequence})], place)
-            if self._continues(rows):
-                seen, self._seen = self._seen, _last(rows[-1:])
-                return frozenset(row[2] for row in rows if row[0] > seen.sequence and row[3] != self.origin)
-            self._seen = _last(run(session, [(_LAST, {})], place)[0])
-        return frozenset({EVERYTHING})
-
-    def _continues(self, rows: Rows) -> bool:
-        if self._seen.sequence == 0:
+    @staticmethod
+    def _continues(seen: _Seen, rows: Rows) -> bool:
+        if seen.sequence == 0:
             return not rows or rows[0][0] == 1
-        return bool(rows) and _last(rows[:1]) == self._seen
+        return bool(rows) and _last(rows[:1]) == seen
 
 
 def _last(rows: Rows) -> _Seen:

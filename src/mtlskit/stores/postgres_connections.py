@@ -27,6 +27,7 @@ except ImportError as error:
     raise ConfigurationError(EXTRA_MISSING) from error
 
 LOCK_SECONDS: Final = 10
+PATIENCE_SECONDS: Final = 40.0  # the server's own limits are below that
 
 # What an operator's URL may say otherwise. A peer that is gone without a word is noticed within half a minute.
 _DEFAULTS: Final[Mapping[str, object]] = {
@@ -69,19 +70,41 @@ class Failures:
 
 
 class Session(psycopg.Connection[TupleRow]):
-    """A connection that is set up as the store needs it; transactions are begun and ended by statements."""
+    """A connection that is set up as the store needs it; transactions are begun and ended by statements.
+
+    A server that says nothing any more cannot end a statement either: `patience` is how many seconds one is waited for.
+    """
+
+    patience: float = PATIENCE_SECONDS
 
     @classmethod
-    def connect(cls, conninfo: str = "", *, failures: Any = None, **parameters: Any) -> Self:
+    def connect(
+        cls, conninfo: str = "", *, failures: Any = None, patience: Any = PATIENCE_SECONDS, **parameters: Any
+    ) -> Self:
         """As psycopg's own; a failure is also noted in `failures`, for a pool keeps it to itself."""
         try:
             session = super().connect(conninfo, **{**parameters, "autocommit": True, "client_encoding": "utf8"})
+            session.patience = patience
             session.execute(_SET_UP)
         except psycopg.Error as error:
             if failures is not None:
                 failures.note(_said(error))
             raise
         return session
+
+    def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
+        """As psycopg's own, but never for ever."""
+        return super().wait(gen, interval, self.patience if timeout is None else timeout)
+
+
+@contextmanager
+def impatient(session: Session, seconds: float) -> Iterator[None]:
+    """Waits no longer than that for each statement in the block."""
+    before, session.patience = session.patience, seconds
+    try:
+        yield
+    finally:
+        session.patience = before
 
 
 class _Unshown(dict[str, Any]):

@@ -17,6 +17,7 @@ from mtlskit.locks import ForkSafeLock
 from mtlskit.stores.forks import abandon
 from mtlskit.stores.postgres_connections import (
     EXTRA_MISSING,
+    PATIENCE_SECONDS,
     Failures,
     Session,
     Target,
@@ -38,9 +39,10 @@ _GLANCE_SECONDS: Final = 0.1  # between two looks whether the try to connect has
 class Connections:
     """Connections to one database: at most `size` in each process, made when they are needed."""
 
-    def __init__(self, target: Target, size: int) -> None:
+    def __init__(self, target: Target, size: int, patience: float = PATIENCE_SECONDS) -> None:
         self.target = target
         self._size = size
+        self._patience = patience
         self._lock = ForkSafeLock()
         self._pool: _Pool | None = None
 
@@ -92,7 +94,7 @@ class Connections:
     def _mine(self) -> _Pool:
         with self._lock:
             if self._pool is None:
-                self._pool = _Pool(self.target, self._size)
+                self._pool = _Pool(self.target, self._size, self._patience)
             return self._pool
 
 
@@ -101,11 +103,11 @@ class _Pool:
 
     __slots__ = ("failures", "pool")
 
-    def __init__(self, target: Target, size: int) -> None:
+    def __init__(self, target: Target, size: int, patience: float) -> None:
         self.failures = Failures()
         self.pool = ConnectionPool(
             connection_class=Session,
-            kwargs={**target.parameters, "failures": self.failures},
+            kwargs={**target.parameters, "failures": self.failures, "patience": patience},
             min_size=0,
             max_size=size,
             open=False,

@@ -9,7 +9,7 @@ from typing import Final
 from mtlskit.errors import MTLSError, Unavailable
 from mtlskit.stores.postgres_connections import Rows, Session, Step, has_failed, is_idle, run
 from mtlskit.stores.postgres_pool import Connections
-from mtlskit.stores.records import ended
+from mtlskit.stores.records import ended, failed
 
 WRITING: Final = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
 READING: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
@@ -49,7 +49,7 @@ class Work:
         tell.
         """
         if self._failed:
-            raise Unavailable("expected a transaction whose every statement was done, got one that has failed")
+            raise failed()
         session = self._open()
         try:
             found = self._run((*steps, (_COMMIT, {}), (_FLUSH, {})))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from mtlskit.errors import Conflict, NotFound, StoreError
+from mtlskit.errors import Conflict, NotFound, StoreError, Unavailable
 from mtlskit.ports import Record
 
 PAGE: Final = 1_000  # records or rows that are read at once
@@ -64,6 +64,11 @@ def already_there(kind: str, key: str) -> Conflict:
 def ended() -> StoreError:
     """The error of using a transaction after its end."""
     return StoreError("expected an open transaction, got one that has ended")
+
+
+def failed() -> Unavailable:
+    """The error of going on with a transaction in which a statement has failed: none of it can be committed."""
+    return Unavailable("expected a transaction whose every statement was done, got one that has failed")
 
 
 def nested() -> StoreError:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 from mtlskit.errors import ConfigurationError, StoreError, Unavailable
+from mtlskit.locks import ForkSafeLock
 from mtlskit.ports import EVERYTHING, Snapshot, Transaction
 from mtlskit.stores.encryption import ENVIRONMENT_VARIABLE, KeyEncryption
 from mtlskit.stores.keyfile import read_key_file, read_or_make_key_file
+from mtlskit.stores.origins import Origins
 from mtlskit.stores.records import nested
 from mtlskit.stores.sqlite_connections import Connection, Connections, mapped
 from mtlskit.stores.sqlite_schema import migrate, needs_migration
@@ -21,6 +22,7 @@ from mtlskit.stores.sqlite_transaction import SQLiteSnapshot, SQLiteTransaction
 from mtlskit.stores.subscribers import Callback, Subscribers
 
 _BUSY_SECONDS: Final = 5.0
+_HELD: Final = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL)  # by others: it may pass
 
 
 class SQLiteStore:
@@ -34,7 +36,8 @@ class SQLiteStore:
         self._closed = False
         self._subscribers = Subscribers()
         self._connections = Connections(self._path, busy_seconds)
-        self._process = _Process()
+        self._lock = ForkSafeLock()
+        self._origins = Origins()
         try:
             self._seen, self._key_id = self._prepare()
         except BaseException:
@@ -51,7 +54,12 @@ class SQLiteStore:
 
     def seal(self, plaintext: bytes, *, context: str) -> bytes:
         """As `Store.seal`; raises StoreError where the key of this database is not at hand."""
-        return self._keys().seal(plaintext, context=context)
+        try:
+            keys = self._keys()
+        except BaseException:
+            del plaintext  # no traceback is to have it (I11)
+            raise
+        return keys.seal(plaintext, context=context)
 
     def unseal(self, sealed: bytes, *, context: str) -> bytes:
         """As `Store.unseal`."""
@@ -68,9 +76,12 @@ class SQLiteStore:
         connection = self._connection()
         (data_version,) = connection.row("PRAGMA data_version") or (None,)
         if data_version != connection.data_version:
-            topics = self._read_changes(connection)
-            connection.data_version = data_version
+            topics, seen = self._read_changes(connection)
             self._subscribers.notify(topics)
+            # Only now: what interrupts the telling leaves the changes to be found again.
+            connection.data_version = data_version
+            with self._lock:
+                self._seen = max(self._seen, seen)
 
     def subscribe(self, callback: Callback) -> Callable[[], None]:
         """As `Store.subscribe`."""
@@ -88,11 +99,6 @@ class SQLiteStore:
         if connection.raw.in_transaction:
             raise nested()
         return connection
-
-    def _mine(self) -> _Process:
-        if self._process.number != os.getpid():
-            self._process = _Process()
-        return self._process
 
     def _found_keys(self) -> KeyEncryption | None:
         return self._given_keys or KeyEncryption.from_environment() or read_key_file(self._key_file)
@@ -149,45 +155,55 @@ class SQLiteStore:
             try:
                 connection.raw.execute("PRAGMA journal_mode = WAL")
                 return
-            except sqlite3.OperationalError:
-                if time.monotonic() > deadline:
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF not in _HELD or time.monotonic() > deadline:
                     raise
                 time.sleep(0.01)
 
-    def _read_changes(self, connection: Connection) -> frozenset[str]:
-        process = self._mine()
-        with process.lock:
-            rows = connection.rows(
-                "SELECT sequence, topic, origin FROM changes WHERE sequence > ? ORDER BY sequence", (self._seen,)
-            )
-            if not rows:
-                return frozenset()
-            forgotten = rows[0][0] > self._seen + 1
-            self._seen = rows[-1][0]
-            if forgotten:
-                return frozenset({EVERYTHING})
-            return frozenset(topic for _, topic, origin in rows if origin != process.origin)
+    def _read_changes(self, connection: Connection) -> tuple[frozenset[str], int]:
+        """The topics that nobody here was told of, and the number of the last change."""
+        seen = self._seen
+        rows = connection.rows(
+            "SELECT sequence, topic, origin FROM changes WHERE sequence > ? ORDER BY sequence", (seen,)
+        )
+        if not rows:
+            return frozenset(), seen
+        if rows[0][0] > seen + 1:
+            return frozenset({EVERYTHING}), rows[-1][0]
+        return frozenset(topic for _, topic, origin in rows if not self._origins.is_told(origin)), rows[-1][0]
 
 
 class _Unit:
     """The `with` block of one transaction."""
 
-    __slots__ = ("_store", "_transaction")
+    __slots__ = ("_connection", "_origin", "_store", "_transaction")
 
     def __init__(self, store: SQLiteStore) -> None:
         self._store = store
 
     def __enter__(self) -> Transaction:
-        connection = self._store._connection()
-        connection.execute("BEGIN IMMEDIATE")
-        self._transaction = SQLiteTransaction(connection, self._store._mine().origin)
-        return self._transaction
+        self._connection = self._store._connection()
+        self._origin = self._store._origins.new()
+        self._transaction = SQLiteTransaction(self._connection, self._origin)
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            return self._transaction
+        except BaseException:
+            self._transaction.roll_back()
+            raise
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         if kind is not None:
             self._transaction.roll_back()
             return
-        self._store._subscribers.notify(self._transaction.commit())
+        store, connection = self._store, self._connection
+        # SQLite tells a connection of others' commits, and not of its own: until the subscribers were told, it has
+        # to look for itself.
+        data_version, connection.data_version = connection.data_version, None
+        self._transaction.commit()
+        store._subscribers.notify(self._transaction.topics)
+        store._origins.tell(self._origin)
+        connection.data_version = data_version
 
 
 class _Reading:
@@ -200,23 +216,16 @@ class _Reading:
 
     def __enter__(self) -> Snapshot:
         connection = self._store._connection()
-        connection.execute("BEGIN DEFERRED")
         self._snapshot = SQLiteSnapshot(connection)
-        return self._snapshot
+        try:
+            connection.execute("BEGIN DEFERRED")
+            return self._snapshot
+        except BaseException:
+            self._snapshot.roll_back()
+            raise
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         self._snapshot.roll_back()
-
-
-class _Process:
-    """What a store has anew in each process: its lock, and the mark of its changes, so as not to hear them twice."""
-
-    __slots__ = ("lock", "number", "origin")
-
-    def __init__(self) -> None:
-        self.number = os.getpid()
-        self.lock = threading.Lock()
-        self.origin = os.urandom(16)
 
 
 def _make_private_file(path: Path) -> None:

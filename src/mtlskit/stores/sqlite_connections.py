@@ -24,10 +24,11 @@ _PRAGMAS = ("PRAGMA synchronous = FULL", "PRAGMA trusted_schema = OFF", "PRAGMA 
 class Connection:
     """One connection, in autocommit mode: transactions are begun and ended by statements."""
 
-    __slots__ = ("__weakref__", "close", "data_version", "path", "raw")
+    __slots__ = ("__weakref__", "close", "data_version", "has_failed", "path", "raw")
 
     def __init__(self, path: Path, busy_seconds: float) -> None:
         self.path = path
+        self.has_failed = False  # a statement, since who uses it has said otherwise
         self.data_version: int | None = None  # as of the last poll through this connection
         with mapped(path):
             # mode=rw: never makes a file, so that none comes into being with the umask's permissions.
@@ -48,14 +49,14 @@ class Connection:
         try:
             return self.raw.execute(statement, parameters)
         except sqlite3.Error as error:
-            raise _error(error, self.path) from error
+            raise self._failure(error) from error
 
     def row(self, statement: str, parameters: tuple[object, ...] = ()) -> tuple[Any, ...] | None:
         """The first row of a query, None without one; raises Unavailable."""
         try:
             row: tuple[Any, ...] | None = self.raw.execute(statement, parameters).fetchone()
         except sqlite3.Error as error:
-            raise _error(error, self.path) from error
+            raise self._failure(error) from error
         return row
 
     def rows(self, statement: str, parameters: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
@@ -63,7 +64,11 @@ class Connection:
         try:
             return self.raw.execute(statement, parameters).fetchall()
         except sqlite3.Error as error:
-            raise _error(error, self.path) from error
+            raise self._failure(error) from error
+
+    def _failure(self, error: sqlite3.Error) -> StoreError | ConfigurationError:
+        self.has_failed = True
+        return _error(error, self.path)
 
 
 class Connections:

@@ -8,7 +8,17 @@ from typing import Final
 from mtlskit.errors import MTLSError, Unavailable
 from mtlskit.ports import AuditRow, Record
 from mtlskit.stores.audit import next_row, stored_row
-from mtlskit.stores.records import PAGE, already_there, checked, checked_name, checked_new, ended, expected, in_pages
+from mtlskit.stores.records import (
+    PAGE,
+    already_there,
+    checked,
+    checked_name,
+    checked_new,
+    ended,
+    expected,
+    failed,
+    in_pages,
+)
 from mtlskit.stores.sqlite_connections import Connection
 
 CHANGES_KEPT: Final = 10_000
@@ -81,6 +91,7 @@ class SQLiteTransaction(SQLiteSnapshot):
 
     def __init__(self, connection: Connection, origin: bytes) -> None:
         super().__init__(connection)
+        connection.has_failed = False
         self._origin = origin
         self._topics: set[str] = set()
 
@@ -124,17 +135,28 @@ class SQLiteTransaction(SQLiteSnapshot):
         self._open()
         self._topics.add(topic)
 
-    def commit(self) -> frozenset[str]:
-        """Makes it durable and gives the topics that were touched; raises Unavailable, and then nothing happened."""
-        connection = self._open()
+    @property
+    def topics(self) -> frozenset[str]:
+        """What was touched."""
+        return frozenset(self._topics)
+
+    def commit(self) -> None:
+        """Makes it durable; raises Unavailable, and then nothing happened."""
         try:
+            connection = self._open()
             self._write_changes(connection)
             connection.execute("COMMIT")
         except BaseException:
             self.roll_back()
             raise
         self._connection = None
-        return frozenset(self._topics)
+
+    def _open(self) -> Connection:
+        connection = super()._open()
+        # SQLite may have rolled the whole back (a full disk): what came after it would not be in any transaction.
+        if connection.has_failed:
+            raise failed()
+        return connection
 
     def _write_changes(self, connection: Connection) -> None:
         for topic in sorted(self._topics):
