@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -22,10 +23,11 @@ from mtlskit.authority.ledger import RESERVATION, Reservation
 from mtlskit.authority.publishing import OCSPResponder, StatusService, WSGIApp
 from mtlskit.authority.serials import serial_key
 from mtlskit.authority.signers import generate_key
-from mtlskit.core.certificates import SigningChain, to_pem
+from mtlskit.core.certificates import PresentedChain, SigningChain, to_pem
+from mtlskit.core.profiles import CLIENT, OCSP_RESPONDER, AuthorityConstraints, ExtendedKeyUsage
 from mtlskit.core.revocation import OCSPEvidence
 from mtlskit.core.validation import TrustStore, verify_path
-from mtlskit.errors import ConfigurationError
+from mtlskit.errors import ConfigurationError, IssuanceError, PathError
 from mtlskit.ports import Store
 from mtlskit.stores import open_store
 from mtlskit.testing.certificates import CLIENT_AUTH, Authority
@@ -335,6 +337,88 @@ def test_who_was_not_made_a_delegate_is_none(store: Store) -> None:
             OCSPResponder(made.acme, delegates=[wrong])  # type: ignore[list-item]
 
 
+# --- delegates that are issued here ---------------------------------------------------------------------------------
+
+
+def issued_responder(acme: CertificateAuthority) -> SigningChain:
+    return acme.issue("Acme OCSP 1", profile=OCSP_RESPONDER)
+
+
+def test_an_authority_issues_its_own_responder(acme: CertificateAuthority) -> None:
+    delegate, device = issued_responder(acme), acme.issue_client("device")
+    responder = OCSPResponder(acme, delegates=[delegate])
+    assert read(responder.answer(about(acme, device)).response).certificates == [delegate.certificate]
+    assert standing(acme, device.certificate, ocsp=[responder.answer(about(acme, device)).response]) == "good"
+    acme.revoke(device)
+    assert standing(acme, device.certificate, ocsp=[responder.answer(about(acme, device)).response]) == "revoked"
+    with pytest.raises(PathError, match="wrong_purpose"):
+        verify_path(delegate.presented(), TrustStore(acme.anchors), purpose="client_auth", now=datetime.now(UTC))
+
+
+def test_a_responder_s_key_may_stay_where_it_is(acme: CertificateAuthority) -> None:
+    key, device = generate_key(KeyType.ED25519), acme.issue_client("device")
+    request = x509.CertificateSigningRequestBuilder(x509.Name([])).sign(key, None)  # type: ignore[arg-type]
+    chain = acme.sign_request(
+        request.public_bytes(Encoding.DER), profile=OCSP_RESPONDER, common_name="Acme OCSP 1"
+    ).certificates()
+    responder = OCSPResponder(acme, delegates=[SigningChain(key, chain)])
+    assert standing(acme, device.certificate, ocsp=[responder.answer(about(acme, device)).response]) == "good"
+
+
+@pytest.mark.parametrize("purpose", ["client", "server"])
+def test_an_authority_for_one_purpose_has_a_responder_too(store: Store, purpose: str) -> None:
+    root = CertificateAuthority.create("Root", store=store)
+    constraints = getattr(AuthorityConstraints, f"for_{purpose}s_of")("pay.acme.example")
+    acme = CertificateAuthority.create("Acme", store=store, parent=root, constraints=constraints)
+    leaf = acme.issue_client("device") if purpose == "client" else acme.issue_server("pay.acme.example")
+    answer = OCSPResponder(acme, delegates=[issued_responder(acme)]).answer(about(acme, leaf))
+    verify_path(
+        PresentedChain.from_certificates(leaf.certificate, acme.certificate), TrustStore(root.anchors),
+        purpose=f"{purpose}_auth", now=datetime.now(UTC), revocation="leaf", ocsp=[answer.response],
+        reference_name="pay.acme.example" if purpose == "server" else None,
+    )  # fmt: skip
+    # What it is not for does not come in with it, nor a name that is not below its own.
+    both = replace(CLIENT, name="both", extended_key_usages=tuple(ExtendedKeyUsage))
+    with pytest.raises(IssuanceError, match="^extended_key_usage: expected purposes among the issuer's"):
+        acme.issue("device", profile=both)
+    with pytest.raises(IssuanceError, match="^name_constraints"):
+        acme.issue("ocsp.umbrella.example", profile=OCSP_RESPONDER)
+
+
+@pytest.mark.parametrize("usage", [ExtendedKeyUsage.OCSP_SIGNING, OCSP_SIGNING])
+def test_no_authority_answers_for_the_one_above_it(store: Store, acme: CertificateAuthority, usage: Any) -> None:
+    constraints = AuthorityConstraints(extended_key_usages=(ExtendedKeyUsage.CLIENT_AUTH, usage))
+    with pytest.raises(IssuanceError, match="^extended_key_usage: expected purposes without OCSPSigning"):
+        CertificateAuthority.create("Below", store=store, parent=acme, constraints=constraints)
+    rooted = CertificateAuthority.create("Rooted", store=store, constraints=constraints)
+    rooted.rotation.prepare()  # its next key may answer for its last one
+    assert len(rooted.cross_certificates) == 2
+
+
+@pytest.mark.invariant("I6")
+def test_a_responder_that_was_revoked_says_nothing_any_more(acme: CertificateAuthority, store: Store) -> None:
+    delegate, device = issued_responder(acme), acme.issue_client("device")
+    responder, request = OCSPResponder(acme, delegates=[delegate]), about(acme, device)
+
+    def speakers() -> list[list[x509.Certificate]]:
+        answers = [responder.answer(each) for each in (request, about(acme, device, nonce=b"n"))]
+        assert all(standing(acme, device.certificate, ocsp=[each.response]) == "good" for each in answers)
+        return [read(each.response).certificates for each in answers]
+
+    assert speakers() == [[delegate.certificate]] * 2
+    acme.revoke(delegate, reason="certificate_hold")
+    assert speakers() == [[], []]
+    acme.release(delegate)
+    assert speakers() == [[delegate.certificate]] * 2
+    acme.revoke(delegate, reason="key_compromise")
+    assert speakers() == [[], []]
+    responder = OCSPResponder(acme, delegates=[delegate])
+    assert speakers() == [[], []]
+    with store.snapshot() as snapshot:
+        signers = [row.details["signer"] for row in snapshot.scan_audit() if row.event == "ocsp.started"]
+    assert signers == ["delegate", "issuer", "issuer"]
+
+
 class _Quiet(WSGIRequestHandler):
     def log_message(self, format: str, *arguments: object) -> None:
         pass
@@ -368,7 +452,7 @@ def test_openssl_asks_and_verifies(tmp_path: Path, algorithm: str, nonce: str) -
     for name, device in devices.items():
         (tmp_path / f"{name}.pem").write_bytes(to_pem([device.certificate]))
     named = [word for name in devices for word in ("-cert", f"{name}.pem")]
-    for delegates in ([], [made.responder()]):
+    for delegates in ([], [made.responder()], [issued_responder(acme)]):
         with serving(StatusService(acme, responder=OCSPResponder(acme, delegates=delegates))) as url:
             done = openssl(
                 "ocsp", "-CAfile", "ca.pem", "-issuer", "ca.pem", algorithm, *named, "-url", f"{url}/ocsp", nonce,
@@ -381,6 +465,28 @@ def test_openssl_asks_and_verifies(tmp_path: Path, algorithm: str, nonce: str) -
         assert {"good.pem: good", "bad.pem: revoked", "held.pem: revoked"} <= lines
         assert "Reason: keyCompromise" in done.stdout
         assert "Reason: certificateHold" in done.stdout
+
+
+@needs_openssl
+@pytest.mark.parametrize("purpose", ["client", "server"])
+def test_openssl_takes_the_responder_of_an_authority_for_one_purpose(tmp_path: Path, purpose: str) -> None:
+    store = open_store("memory://", keys=KEYS)
+    root = CertificateAuthority.create("Root", store=store)
+    usage = ExtendedKeyUsage(f"{purpose}_auth")
+    acme = CertificateAuthority.create(
+        "Acme", store=store, parent=root, constraints=AuthorityConstraints(extended_key_usages=(usage,))
+    )
+    leaf = acme.issue_client("device") if purpose == "client" else acme.issue_server("a.example")
+    acme.revoke(leaf, reason="key_compromise")
+    for name, certificate in (("root", root.certificate), ("acme", acme.certificate), ("leaf", leaf.certificate)):
+        (tmp_path / f"{name}.pem").write_bytes(to_pem([certificate]))
+    with serving(StatusService(acme, responder=OCSPResponder(acme, delegates=[issued_responder(acme)]))) as url:
+        done = openssl(
+            "ocsp", "-CAfile", "root.pem", "-issuer", "acme.pem", "-verify_other", "acme.pem", "-cert", "leaf.pem",
+            "-url", f"{url}/ocsp", directory=tmp_path,
+        )  # fmt: skip
+    assert "Response verify OK" in done.stdout + done.stderr
+    assert "leaf.pem: revoked" in done.stdout
 
 
 @needs_openssl

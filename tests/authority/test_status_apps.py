@@ -122,11 +122,10 @@ def test_both_ask_ocsp(service: StatusService, acme: CertificateAuthority) -> No
 
 def test_both_pass_the_conditions_on(service: StatusService) -> None:
     first = service.answer("GET", "/1.crl", {})
-    etag, since = dict(first.headers)["etag"], dict(first.headers)["last-modified"]
+    etag = dict(first.headers)["etag"]
     assert by_wsgi(service, "GET", "/1.crl", HTTP_IF_NONE_MATCH=etag).status == 304
-    assert by_wsgi(service, "GET", "/1.crl", HTTP_IF_MODIFIED_SINCE=since).status == 304
-    for name, value in (("If-None-Match", etag), ("if-modified-since", since)):
-        answer = by_asgi(service, "GET", "/1.crl", headers=[(name.encode(), value.encode())])
+    for name in (b"If-None-Match", b"if-none-match"):
+        answer = by_asgi(service, "GET", "/1.crl", headers=[(name, etag.encode())])
         assert answer is not None
         assert answer.status == 304
 

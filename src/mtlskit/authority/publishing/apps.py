@@ -19,7 +19,6 @@ Send: TypeAlias = Callable[[Any], Awaitable[None]]
 _TOO_LARGE: Final = b"\0" * (LARGEST_BODY + 1)
 _HEADERS: Final = {
     "HTTP_IF_NONE_MATCH": "if-none-match",
-    "HTTP_IF_MODIFIED_SINCE": "if-modified-since",
     "CONTENT_TYPE": "content-type",
 }
 

@@ -173,16 +173,16 @@ def response_data(
     nonce: bytes | None,
 ) -> bytes:  # fmt: skip
     """The ResponseData to be signed (RFC 6960, 4.2.1). Made at `this_update`; both moments are UTC-aware."""
-    times = _element(der.GENERALIZED_TIME, _time(this_update)), _element(der.GENERALIZED_TIME, _time(next_update))
+    times = der.encoded(der.GENERALIZED_TIME, _time(this_update)), der.encoded(der.GENERALIZED_TIME, _time(next_update))
     parts = [
-        _element(_EXPLICIT + 2, _element(der.OCTET_STRING, responder_key_hash)),  # byKey
+        der.encoded(_EXPLICIT + 2, der.encoded(der.OCTET_STRING, responder_key_hash)),  # byKey
         times[0],
         der.sequence(*(_single(each, *times) for each in statuses)),
     ]
     if nonce is not None:
-        value = _element(der.OCTET_STRING, _element(der.OCTET_STRING, nonce))
-        extension = der.sequence(_element(der.OBJECT_IDENTIFIER, _NONCE), value)
-        parts.append(_element(_EXPLICIT + 1, der.sequence(extension)))
+        value = der.encoded(der.OCTET_STRING, der.encoded(der.OCTET_STRING, nonce))
+        extension = der.sequence(der.encoded(der.OBJECT_IDENTIFIER, _NONCE), value)
+        parts.append(der.encoded(_EXPLICIT + 1, der.sequence(extension)))
     return der.sequence(*parts)
 
 
@@ -190,9 +190,9 @@ def successful(signed: bytes, certificates: Sequence[bytes]) -> bytes:
     """The response around what was signed (ResponseData, algorithm, signature), with certificates in DER beside it."""
     if certificates:
         start, stop = der.whole(der.SEQUENCE, signed)
-        signed = der.sequence(signed[start:stop], _element(_EXPLICIT, der.sequence(*certificates)))
-    content = der.sequence(_BASIC, _element(der.OCTET_STRING, signed))
-    return der.sequence(_status(ResponseStatus.SUCCESSFUL), _element(_EXPLICIT, content))
+        signed = der.sequence(signed[start:stop], der.encoded(_EXPLICIT, der.sequence(*certificates)))
+    content = der.sequence(_BASIC, der.encoded(der.OCTET_STRING, signed))
+    return der.sequence(_status(ResponseStatus.SUCCESSFUL), der.encoded(_EXPLICIT, content))
 
 
 def unsuccessful(status: ResponseStatus) -> bytes:
@@ -201,23 +201,19 @@ def unsuccessful(status: ResponseStatus) -> bytes:
 
 
 def _status(status: ResponseStatus) -> bytes:
-    return _element(_ENUMERATED, bytes((status,)))
+    return der.encoded(_ENUMERATED, bytes((status,)))
 
 
 def _single(status: SingleStatus, this_update: bytes, next_update: bytes) -> bytes:
-    return der.sequence(status.certificate.der, _cert_status(status), this_update, _element(_EXPLICIT, next_update))
+    return der.sequence(status.certificate.der, _cert_status(status), this_update, der.encoded(_EXPLICIT, next_update))
 
 
 def _cert_status(status: SingleStatus) -> bytes:
     if status.revoked_at is None:
         return _GOOD if status.is_known else _UNKNOWN
-    reason = _element(_EXPLICIT, _element(_ENUMERATED, bytes((status.reason,)))) if status.reason else b""
-    return _element(_REVOKED_TAG, _element(der.GENERALIZED_TIME, _time(status.revoked_at)), reason)
+    reason = der.encoded(_EXPLICIT, der.encoded(_ENUMERATED, bytes((status.reason,)))) if status.reason else b""
+    return der.encoded(_REVOKED_TAG, der.encoded(der.GENERALIZED_TIME, _time(status.revoked_at)), reason)
 
 
 def _time(moment: datetime) -> bytes:
     return stamp(moment).encode() + b"Z"
-
-
-def _element(tag: int, *parts: bytes) -> bytes:
-    return bytes((tag,)) + der.sequence(*parts)[1:]

@@ -76,7 +76,8 @@ class OCSPResponder:
         """`lifetime` is the time from thisUpdate to nextUpdate, a minute or more: so long may others keep a response.
 
         `delegates` are responders' certificates with their keys, each issued by the generation that it answers for,
-        for OCSPSigning; without one, a generation's own key signs. Raises ConfigurationError.
+        for OCSPSigning (`profiles.OCSP_RESPONDER`); without one, or while it is revoked or on hold, a generation's own
+        key signs. Raises ConfigurationError.
         """
         if not isinstance(lifetime, timedelta) or lifetime < timedelta(minutes=1):
             raise ConfigurationError(f"expected a lifetime of a minute or more for OCSP responses, got {lifetime!r}")
@@ -84,7 +85,8 @@ class OCSPResponder:
         self._lifetime = lifetime
         self._voices = Voices(self._opened, delegates)
         self._known: tuple[AuthorityRecord | None, _Issuers] = (None, {})
-        self._remembered: dict[tuple[int, bytes], tuple[SingleStatus, OCSPAnswer]] = {}
+        # By generation and certificate: who said what of it, and the answer.
+        self._remembered: dict[tuple[int, bytes], tuple[tuple[Voice | None, SingleStatus], OCSPAnswer]] = {}
         self._lock = ForkSafeLock()
 
     def answer(self, request: bytes) -> OCSPAnswer:
@@ -106,25 +108,24 @@ class OCSPResponder:
         # One response has one signature, and no generation speaks for another's certificates.
         if first is None or any(each is not first for each in others):
             return _unsuccessful(ResponseStatus.UNAUTHORIZED)
-        statuses = self._statuses(first, request.certificates)
-        if request.nonce is not None or len(statuses) > 1 or not statuses[0].is_known:
-            return self._signed(first, statuses, request.nonce)
-        return self._signed_once(first, statuses[0])
-
-    def _statuses(self, generation: Generation, certificates: Iterable[CertID]) -> list[SingleStatus]:
         with self._opened.store.snapshot() as snapshot:
-            return [_status(snapshot, generation.key_id, each) for each in certificates]
+            statuses = [_status(snapshot, first.key_id, each) for each in request.certificates]
+            delegate = self._voices.delegate(snapshot, first)
+        if request.nonce is not None or len(statuses) > 1 or not statuses[0].is_known:
+            return self._signed(first, delegate, statuses, request.nonce)
+        return self._signed_once(first, delegate, statuses[0])
 
-    def _signed_once(self, generation: Generation, status: SingleStatus) -> OCSPAnswer:
+    def _signed_once(self, generation: Generation, delegate: Voice | None, status: SingleStatus) -> OCSPAnswer:
         key, now = (generation.number, status.certificate.der), self._opened.clock()
-        said, answer = self._remembered.get(key, (None, None))
-        if said == status and answer is not None and self._is_fresh(answer, now):
+        said = (delegate, status)
+        before, answer = self._remembered.get(key, (None, None))
+        if before == said and answer is not None and self._is_fresh(answer, now):
             return answer
-        answer = self._signed(generation, [status], None)
+        answer = self._signed(generation, delegate, [status], None)
         with self._lock:
             if len(self._remembered) >= _MOST_REMEMBERED:
                 self._remembered = {}
-            self._remembered[key] = (status, answer)
+            self._remembered[key] = (said, answer)
         return answer
 
     def _is_fresh(self, answer: OCSPAnswer, now: datetime) -> bool:
@@ -132,9 +133,11 @@ class OCSPResponder:
             return False
         return answer.this_update <= now < answer.this_update + (answer.next_update - answer.this_update) / 2
 
-    def _signed(self, generation: Generation, statuses: list[SingleStatus], nonce: bytes | None) -> OCSPAnswer:
+    def _signed(
+        self, generation: Generation, delegate: Voice | None, statuses: list[SingleStatus], nonce: bytes | None
+    ) -> OCSPAnswer:
         now = self._opened.clock().replace(microsecond=0)
-        voice = self._voices.of(generation, now)
+        voice = self._voices.of(generation, delegate, now)
         if voice is None:
             return _unsuccessful(ResponseStatus.UNAUTHORIZED)
         return self._signed_by(voice, statuses, nonce, now)

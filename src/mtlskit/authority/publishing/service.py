@@ -85,8 +85,8 @@ class StatusService:
             return told(503, "cannot be told now", ("retry-after", "30"))
         record, most = found.record, self._publication.max_age.total_seconds()
         return kept(
-            _LIST_TYPE, found.der, sha256=record.sha256, since=record.this_update, until=record.next_update,
-            now=self._opened.clock(), most=most, request=headers,
+            _LIST_TYPE, found.der, sha256=record.sha256, until=record.next_update, now=self._opened.clock(), most=most,
+            request=headers,
         )  # fmt: skip
 
     def _posted(self, headers: Mapping[str, str], body: bytes) -> Answer:
@@ -99,12 +99,12 @@ class StatusService:
     # RFC 6960, A.1, and RFC 5019, 5 and 6: what is asked by GET may be kept until nextUpdate.
     def _asked(self, text: str, headers: Mapping[str, str]) -> Answer:
         answer = self._responder.answer(_decoded(text))
-        if not answer.is_reusable or answer.this_update is None or answer.next_update is None:
+        if not answer.is_reusable or answer.next_update is None:
             return not_kept(_RESPONSE_TYPE, answer.response)
         until, now = answer.next_update, self._opened.clock()
         return kept(
             _RESPONSE_TYPE, answer.response, sha256=hashlib.sha256(answer.response).hexdigest(), request=headers,
-            since=answer.this_update, until=until, now=now, most=(until - now).total_seconds(),
+            until=until, now=now, most=(until - now).total_seconds(),
         )  # fmt: skip
 
 
