@@ -6,13 +6,16 @@ import base64
 import os
 import pickle
 import stat
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from mtlskit.errors import ConfigurationError, StoreError
+from mtlskit.errors import ConfigurationError, StoreError, Unavailable
 from mtlskit.stores import KeyEncryption, open_store
-from mtlskit.stores.encryption import ENVIRONMENT_VARIABLE
+from mtlskit.stores.encryption import ENVIRONMENT_VARIABLE, PREVIOUS_VARIABLE
+from support.exposure import exposed
 
 KEY = bytes(range(32))
 OTHER = bytes(32)
@@ -154,3 +157,101 @@ def test_a_key_file_with_something_else_in_it_is_refused(tmp_path: Path) -> None
     with pytest.raises(ConfigurationError, match=r"state\.db\.key"):
         open_store(f"sqlite:///{tmp_path}/state.db")
     assert not (tmp_path / "state.db").exists()
+
+
+def provided(answer: Any) -> Any:
+    def provider() -> Any:
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    return provider
+
+
+@pytest.mark.parametrize("answer", [KEY, KeyEncryption(KEY)], ids=["bytes", "keys"])
+def test_a_callable_gives_the_key_and_is_asked_once(tmp_path: Path, answer: Any) -> None:
+    asked: list[object] = []
+
+    def provider() -> Any:
+        asked.append(None)
+        return answer
+
+    with closing(open_store(f"sqlite:///{tmp_path}/state.db", keys=provider)) as store:
+        sealed = store.seal(b"secret", context="c")
+        assert store.unseal(sealed, context="c") == b"secret"
+    assert len(asked) == 1
+    assert KeyEncryption(KEY).unseal(sealed, context="c") == b"secret"
+    assert not (tmp_path / "state.db.key").exists()
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        (provided(b"short"), "expected a key-encryption key of 32 bytes"),
+        (provided("text"), "expected a key-encryption key of 32 bytes"),
+        (provided(None), "expected a key-encryption key of 32 bytes"),
+        (provided(OSError("SECRET")), "expected a key-encryption key from its provider, got OSError"),
+        (b"bytes", "expected a KeyEncryption or a callable that gives one as keys, got bytes"),
+    ],
+)
+def test_what_gives_no_key_opens_nothing(tmp_path: Path, keys: Any, words: str) -> None:
+    with pytest.raises((ConfigurationError, Unavailable), match=words) as caught:
+        open_store(f"sqlite:///{tmp_path}/state.db", keys=keys)
+    assert list(tmp_path.iterdir()) == []
+    assert exposed(caught.value, "SECRET", "short") == []
+
+
+def test_a_key_file_of_one_s_own_choice(tmp_path: Path) -> None:
+    path = tmp_path / "kek"
+    path.write_bytes(base64.b64encode(KEY) + b"\n")
+    path.chmod(0o600)
+    assert KeyEncryption.from_file(path).key_id == KeyEncryption(KEY).key_id
+    path.chmod(0o640)
+    with pytest.raises(ConfigurationError, match="with mode 0600, got 0640"):
+        KeyEncryption.from_file(str(path))
+    with pytest.raises(Unavailable, match="expected a readable key file"):
+        KeyEncryption.from_file(tmp_path / "none")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_a_key_file_that_somebody_else_made_is_refused(tmp_path: Path) -> None:
+    """He may know what is in it: in a directory where anybody can make files he only has to be first."""
+    path = tmp_path / "state.db.key"
+    path.write_bytes(base64.b64encode(KEY))
+    path.chmod(0o600)
+    os.chown(path, 12345, -1)
+    with pytest.raises(ConfigurationError, match="expected a key file of our own"):
+        open_store(f"sqlite:///{tmp_path}/state.db")
+    assert not (tmp_path / "state.db").exists()
+
+
+def test_older_keys_in_the_environment_open_what_they_sealed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    old, older = bytes(32), bytes([7]) * 32
+    monkeypatch.setenv(ENVIRONMENT_VARIABLE, base64.b64encode(KEY).decode())
+    monkeypatch.setenv(PREVIOUS_VARIABLE, " ".join(base64.b64encode(each).decode() for each in (old, older)))
+    found = KeyEncryption.from_environment()
+    assert found is not None
+    assert found.key_id == KeyEncryption(KEY).key_id
+    for each in (KEY, old, older):
+        assert found.unseal(KeyEncryption(each).seal(b"secret", context="c"), context="c") == b"secret"
+    monkeypatch.setenv(PREVIOUS_VARIABLE, "SECRETkey")
+    with pytest.raises(ConfigurationError, match=f"in {PREVIOUS_VARIABLE}, got something else") as caught:
+        KeyEncryption.from_environment()
+    assert exposed(caught.value, "SECRETkey") == []
+
+
+@pytest.mark.invariant(11)
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_no_traceback_has_a_key(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        KeyEncryption(b"SECRET-bytes")
+    assert exposed(caught.value, b"SECRET-bytes") == []
+    with pytest.raises(ConfigurationError) as caught:
+        KeyEncryption.from_base64("SECRET-text", source="a test")
+    assert exposed(caught.value, "SECRET-text") == []
+    url = f"sqlite:///{tmp_path}/state.db" if kind == "sqlite" else str(request.getfixturevalue("postgres_url"))
+    open_store(url, keys=KeyEncryption(KEY)).close()
+    with closing(open_store(url, keys=KeyEncryption(bytes(32)))) as store:
+        with pytest.raises(StoreError) as wrong:
+            store.seal(b"SECRET-key", context="c")
+        assert exposed(wrong.value, b"SECRET-key") == []

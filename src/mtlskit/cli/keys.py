@@ -6,24 +6,20 @@ A key comes from a file or the environment, never from an argument, which every 
 from __future__ import annotations
 
 import base64
-import binascii
 import os
-import stat
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
 import click
 
-from mtlskit.cli.options import NO, content_of, json_option, opened, store_option
+from mtlskit.cli.options import NO, json_option, opened, store_option
 from mtlskit.cli.output import console, print_json, table
 from mtlskit.cli.writing import STDOUT, Existing, check_place, write_key
 from mtlskit.errors import ConfigurationError
 from mtlskit.resealing import SealedCount, key_in_use, reseal, sealed
 from mtlskit.stores import KeyEncryption
-from mtlskit.stores.encryption import ENVIRONMENT_VARIABLE
-
-PREVIOUS_VARIABLE: Final = "MTLSKIT_PREVIOUS_KEY_ENCRYPTION_KEYS"
+from mtlskit.stores.encryption import ENVIRONMENT_VARIABLE, PREVIOUS_VARIABLE
 
 _KEY_SIZE: Final = 32
 _UNREADABLE: Final = "(unreadable)"
@@ -54,7 +50,7 @@ def new(out: str, as_json: bool) -> None:
 @json_option
 def status(key_file: str | None, store_url: str, as_json: bool) -> None:
     """Count what is sealed under which key. Works without any key as well."""
-    given = None if key_file is None else KeyEncryption(_read_file(key_file))
+    given = None if key_file is None else KeyEncryption.from_file(key_file)
     with opened(store_url, keys=given) as store:
         in_use, found = key_in_use(store), sealed(store)
     if as_json:
@@ -75,7 +71,8 @@ def reseal_all(key_file: str | None, previous_file: Sequence[str], store_url: st
 
     May be run again at any time, and while the store is in use by processes that have both keys.
     """
-    given = KeyEncryption(_new_key(key_file), previous=_previous_keys(previous_file))
+    previous = [*map(KeyEncryption.from_file, previous_file), *KeyEncryption.previous_in_environment()]
+    given = _new_key(key_file).with_previous(*previous)
     with opened(store_url, keys=given) as store:
         done = reseal(store)
     if as_json:
@@ -92,33 +89,8 @@ def _document(each: SealedCount) -> dict[str, Any]:
     return {**asdict(each), "key_id": each.key_id or None}
 
 
-def _new_key(key_file: str | None) -> bytes:
-    if key_file is not None:
-        return _read_file(key_file)
-    text = os.environ.get(ENVIRONMENT_VARIABLE)
-    if text is None:
+def _new_key(key_file: str | None) -> KeyEncryption:
+    found = KeyEncryption.from_environment() if key_file is None else KeyEncryption.from_file(key_file)
+    if found is None:
         raise ConfigurationError(f"expected the new key in {ENVIRONMENT_VARIABLE} or --key-file, got neither")
-    return _decoded(text.encode("utf-8", "replace"), ENVIRONMENT_VARIABLE)
-
-
-def _previous_keys(files: Sequence[str]) -> list[bytes]:
-    texts = os.environ.get(PREVIOUS_VARIABLE, "").encode("utf-8", "replace").split()
-    return [*map(_read_file, files), *(_decoded(text, PREVIOUS_VARIABLE) for text in texts)]
-
-
-def _read_file(path: str) -> bytes:
-    content = content_of(path, most=1_024)
-    mode = stat.S_IMODE(os.stat(path).st_mode)
-    if mode & 0o077:
-        raise ConfigurationError(f"expected the key file {path!r} with mode 0600, got {mode:04o}")
-    return _decoded(content, repr(path))
-
-
-def _decoded(text: bytes, source: str) -> bytes:
-    try:
-        key = base64.b64decode(text.strip(), validate=True)
-    except (binascii.Error, ValueError):
-        key = b""
-    if len(key) != _KEY_SIZE:
-        raise ConfigurationError(f"expected {_KEY_SIZE} bytes in base64 in {source}, got something else")
-    return key
+    return found

@@ -5,10 +5,9 @@ from __future__ import annotations
 import base64
 import logging
 import os
-import stat
 from pathlib import Path
 
-from mtlskit.errors import ConfigurationError, Unavailable
+from mtlskit.errors import Unavailable
 from mtlskit.stores.encryption import KeyEncryption
 
 _logger = logging.getLogger(__name__)
@@ -16,17 +15,7 @@ _logger = logging.getLogger(__name__)
 
 def read_key_file(path: Path) -> KeyEncryption | None:
     """The key in `path`, None where there is no such file; raises ConfigurationError, Unavailable."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise Unavailable(f"expected a readable key file at {str(path)!r}, got {error.strerror!r}") from None
-    with open(descriptor, "rb") as file:
-        mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
-        if mode & 0o077:
-            raise ConfigurationError(f"expected the key file {str(path)!r} with mode 0600, got {mode:04o}")
-        return KeyEncryption.from_base64(file.read(1024), source=repr(str(path)))
+    return KeyEncryption.from_file(path) if os.path.lexists(path) else None
 
 
 def read_or_make_key_file(path: Path) -> KeyEncryption:
