@@ -7,6 +7,7 @@ import re
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -83,9 +84,12 @@ class Life:
     def _take_over(self) -> None:
         elsewhere = Authority.root("Elsewhere")
         taken = CertificateAuthority.take_over(
-            "Elsewhere", SigningChain(elsewhere.key, (elsewhere.certificate,)), store=self.store, requester=WHO
-        )
-        taken.record([elsewhere.leaf("old").certificate], requester=WHO)
+            "Elsewhere", SigningChain(elsewhere.key, (elsewhere.certificate,)), store=self.store, requester=WHO,
+            last_crl=_last_list(elsewhere),
+        )  # fmt: skip
+        old = elsewhere.leaf("old").certificate
+        taken.record([old], requester=WHO)
+        taken.revoke(old, reason="key_compromise", requester=WHO)
 
     def _host(self) -> None:
         gate = Gate(self.store)
@@ -102,6 +106,14 @@ class Life:
         uploaded = uploads.upload(device.to_pem(), requester=WHO)
         uploads.upload(device.to_pem(), requester=WHO)
         uploads.delete(uploaded.id, requester=WHO)
+
+
+def _last_list(issuer: Authority) -> x509.CertificateRevocationList:
+    now = datetime.now(UTC)
+    builder = x509.CertificateRevocationListBuilder(issuer.certificate.subject, now, now + timedelta(days=7))
+    builder = builder.add_extension(x509.CRLNumber(41), critical=False)
+    builder = builder.add_revoked_certificate(x509.RevokedCertificateBuilder(7, now).build())
+    return builder.sign(issuer.key, hashes.SHA256())  # type: ignore[arg-type]
 
 
 def _ocsp_request(certificate: x509.Certificate, issuer: x509.Certificate) -> bytes:

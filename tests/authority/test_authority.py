@@ -156,11 +156,12 @@ def test_a_reservation_is_the_json_that_an_encoder_writes(profile: str, subject:
     moment = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
     one = Reservation(
         serial_number=serial, tbs_sha256="ab" * 32, profile=profile, subject=subject, requester=who, reserved_at=moment,
-        not_after=moment + DAY,
+        not_after=moment + DAY, public_key="cd" * 32,
     )  # fmt: skip
     members = {
         "serial": serial_key(serial), "tbs_sha256": "ab" * 32, "profile": profile, "subject": subject, "requester": who,
         "reserved_at": "2026-05-04T03:02:01+00:00", "not_after": "2026-05-05T03:02:01+00:00",
+        "public_key": "cd" * 32,
     }  # fmt: skip
     assert one.to_json() == dump(members)
     assert Reservation.from_json(one.to_json()) == one

@@ -20,7 +20,7 @@ from mtlskit.authority import (
     IssuanceRequest,
     Unfilled,
 )
-from mtlskit.core.profiles import CLIENT, Names
+from mtlskit.core.profiles import CLIENT, NO_CONSTRAINTS, AuthorityConstraints, Names
 from mtlskit.errors import IssuanceError, Unavailable
 from mtlskit.ports import AuditRow, Store
 from mtlskit.stores.audit import verify_audit
@@ -92,6 +92,17 @@ def test_the_hook_is_asked_for_all_that_is_issued(store: Store, acme: Certificat
     assert [name for name, _, _ in found[7:]] == ["cross", "cross"]
     assert [each.renews is not None for each in hook.requests] == [False] * 3 + [True] * 2 + [False] * 4
     assert hook.requests[3].renews == device.certificate
+
+
+def test_the_hook_is_told_what_an_authority_may_issue(store: Store, acme: CertificateAuthority) -> None:
+    hook = Recording()
+    authority = asked(store, hook)
+    narrow = AuthorityConstraints.for_clients_of("pay.acme.example")
+    CertificateAuthority.create("Narrow", store=store, parent=authority, constraints=narrow)
+    CertificateAuthority.create("Wide", store=store, parent=authority)
+    authority.issue_client("device")
+    assert [each.constraints for each in hook.requests] == [narrow, NO_CONSTRAINTS, NO_CONSTRAINTS]
+    assert "pay.acme.example" in repr(hook.requests[0])
 
 
 def _raise(error: BaseException) -> Any:

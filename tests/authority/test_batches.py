@@ -19,6 +19,8 @@ from mtlskit.authority import (
     CertificateAuthority,
     CertificateOrder,
     Filled,
+    Granted,
+    IssuanceRequest,
     IssuedCertificate,
     KeySigner,
     Unfilled,
@@ -132,6 +134,32 @@ def test_a_bad_order_is_told_and_the_others_go_on(store: Store, batch_size: int)
     assert len(recorded(store, acme)) == 1
 
 
+class Quota(IssuanceError):
+    """An error of somebody else's: it cannot be copied, and says where it comes from."""
+
+    def __init__(self, tenant: str, limit: int) -> None:
+        super().__init__(f"quota of {tenant} is {limit}")
+
+
+def test_an_error_of_somebody_else_s_kind_spoils_no_other_order(store: Store) -> None:
+    def authorize(request: IssuanceRequest) -> Granted:
+        if request.names.common_name == "device-1":
+            try:
+                raise OSError("no connection to the quotas")
+            except OSError as error:
+                raise Quota("acme", 5) from error
+        return Granted()
+
+    acme = CertificateAuthority.create("Acme", store=store, authorize=authorize)
+    outcomes = list(acme.issue_many(orders(3)))
+    assert [isinstance(each, Filled) for each in outcomes] == [True, False, True]
+    assert isinstance(outcomes[1], Unfilled)
+    error = outcomes[1].error
+    assert isinstance(error, Quota)
+    assert str(error) == "quota of acme is 5"
+    assert (error.__traceback__, error.__cause__, error.__context__) == (None, None, None)
+
+
 def test_only_bad_orders_write_nothing(store: Store, acme: CertificateAuthority) -> None:
     assert [type(each) for each in acme.issue_many([CertificateOrder(), CertificateOrder()])] == [Unfilled, Unfilled]
     assert list(acme.issue_many([])) == []
@@ -233,9 +261,9 @@ def test_a_source_that_fails_ends_it_and_leaves_nothing_behind(acme: Certificate
     assert acme.pending() == ()
 
 
-@pytest.mark.parametrize("sizes", [{"batch_size": 0}, {"threads": 0}, {"batch_size": -1}])
+@pytest.mark.parametrize("sizes", [{"batch_size": 0}, {"threads": 0}, {"batch_size": -1}, {"batch_size": 251}])
 def test_sizes_below_one_are_told_at_once(acme: CertificateAuthority, sizes: dict[str, int]) -> None:
-    with pytest.raises(ConfigurationError, match="at least 1"):
+    with pytest.raises(ConfigurationError, match="a batch size of 1 to 250 and at least one thread"):
         acme.issue_many([], **sizes)  # type: ignore[arg-type]
 
 
@@ -254,9 +282,10 @@ def test_a_signer_that_fails_ends_it_after_what_was_signed(
 
     outcomes = []
     monkeypatch.setattr(KeySigner, "sign", sign)
-    with pytest.raises(IssuanceError, match="OSError from the signer"):
+    with pytest.raises(IssuanceError, match="OSError from the signer") as raised:
         for outcome in acme.issue_many(orders(12), batch_size=4, threads=threads):
             outcomes.append(outcome)
+    assert isinstance(raised.value.__cause__, OSError)
     filled = [outcome for outcome in outcomes if isinstance(outcome, Filled)]
     assert (len(outcomes), len(filled)) == (8, 5)
     assert len(calls) == 6 or threads > 1, "it is asked no more"

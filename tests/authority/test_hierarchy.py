@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -17,13 +18,21 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from mtlskit.authority import CertificateAuthority, KeySigner
 from mtlskit.core.certificates import PresentedChain, SigningChain, to_der
 from mtlskit.core.names import SanType
-from mtlskit.core.profiles import CLIENT, AuthorityConstraints, ExtendedKeyUsage, NameSubtree, SanRule, spiffe
-from mtlskit.core.validation import RFC5280, TrustStore, verify_path
+from mtlskit.core.profiles import (
+    CLIENT,
+    NO_CONSTRAINTS,
+    AuthorityConstraints,
+    ExtendedKeyUsage,
+    NameSubtree,
+    SanRule,
+    spiffe,
+)
+from mtlskit.core.validation import COMPATIBLE, RFC5280, TrustStore, verify_path
 from mtlskit.core.verdict import Allow
 from mtlskit.errors import ConfigurationError, Conflict, IssuanceError, NotFound, PathError
 from mtlskit.gate import Gate
 from mtlskit.ports import Store
-from mtlskit.testing.certificates import Authority
+from mtlskit.testing.certificates import Authority, new_key
 
 NOW = datetime.now(UTC)
 DAY = timedelta(days=1)
@@ -98,6 +107,40 @@ def test_of_makers_at_once_one_makes_the_intermediate_and_the_others_certificate
     assert acme.pending() == ()
 
 
+def test_ensure_opens_an_authority_with_the_signer_that_was_given(store: Store) -> None:
+    signer = KeySigner(new_key())
+    first, second = (CertificateAuthority.ensure("Token", store=store, signer=signer) for _ in range(2))
+    assert first.key_id == second.key_id
+    assert second.issue_client("device").certificates
+    with pytest.raises(ConfigurationError, match="another key"):
+        CertificateAuthority.ensure("Token", store=store, signer=KeySigner(new_key()))
+
+
+def _ours(host: str) -> AuthorityConstraints:
+    return AuthorityConstraints.for_clients_of(host)
+
+
+@pytest.mark.parametrize(
+    ("there", "wanted", "different"),
+    [
+        (NO_CONSTRAINTS, _ours("a.example"), "path_length, extended_key_usages, permitted"),
+        (_ours("a.example"), _ours("b.example"), "permitted"),
+        (_ours("a.example"), AuthorityConstraints.for_servers_of("a.example"), "extended_key_usages, excluded"),
+        (_ours("a.example"), NO_CONSTRAINTS, "path_length, extended_key_usages, permitted"),
+        (NO_CONSTRAINTS, AuthorityConstraints(excluded=(NameSubtree(SanType.DNS, "a.example"),)), "excluded"),
+    ],
+)
+@pytest.mark.parametrize("below", [False, True])
+def test_ensure_gives_no_authority_with_other_constraints(
+    store: Store, there: AuthorityConstraints, wanted: AuthorityConstraints, different: str, below: bool
+) -> None:
+    parent = CertificateAuthority.create("Root", store=store) if below else None
+    made = [CertificateAuthority.ensure("A", store=store, parent=parent, constraints=there) for _ in range(2)]
+    assert made[0].key_id == made[1].key_id == CertificateAuthority.ensure("A", store=store).key_id
+    with pytest.raises(Conflict, match=f"'A' with these constraints, got other {different}$"):
+        CertificateAuthority.ensure("A", store=store, parent=parent, constraints=wanted)
+
+
 def test_all_who_ensure_an_authority_at_once_get_the_same(store: Store) -> None:
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda _: CertificateAuthority.ensure("Shared", store=store), range(16)))
@@ -164,6 +207,45 @@ def test_server_constraints(store: Store) -> None:
         servers.issue_client("device-17")
     with pytest.raises(IssuanceError, match="name_constraints"):
         servers.issue_server("umbrella.example")
+
+
+@pytest.mark.parametrize("address", ["10.0.0.1", "0.0.0.0", "255.255.255.255", "::", "2001:db8::1", "::ffff:10.0.0.1"])
+def test_the_authority_of_a_hostnames_servers_certifies_no_address(store: Store, address: str) -> None:
+    constraints = AuthorityConstraints.for_servers_of("pay.acme.example")
+    servers = CertificateAuthority.create("Servers", store=store, constraints=constraints)
+    said = f"^name_constraints: expected names that every CA above permits, got ip '{ipaddress.ip_address(address)}'$"
+    with pytest.raises(IssuanceError, match=said):
+        servers.issue_server("pay.acme.example", ips=[address])
+    assert servers.issue_server("pay.acme.example", "www.pay.acme.example")
+    assert AuthorityConstraints.for_clients_of("pay.acme.example").excluded == (), "a client's address is not bound"
+
+
+ONE_SAID: dict[str, tuple[dict[str, Any], str]] = {
+    "dns": ({"dns": ["a.pay.acme.example", "pay.umbrella.example"]}, "dns 'pay.umbrella.example'"),
+    "a wildcard": ({"dns": ["*.acme.example"]}, "dns '*.acme.example'"),
+    "uri": ({"uris": ["urn:x", "https://good.example/", "https://bad.example/a"]}, "uri 'urn:x'"),
+    "uri, another": ({"uris": ["https://good.example/", "https://bad.example/'a"]}, 'uri "https://bad.example/\'a"'),
+    "email": ({"emails": ["a@acme.example", "b@umbrella.example"]}, "email 'b@umbrella.example'"),
+    "ip": ({"ips": ["10.0.0.1", "192.0.2.1"]}, "ip '192.0.2.1'"),
+    "common name": ({"common_name": "pay.umbrella.example"}, "common_name 'pay.umbrella.example'"),
+    "long": ({"uris": [f"https://bad.example/{'a' * 500}"]}, f"uri 'https://bad.example/{'a' * 79}"),
+}
+
+
+@pytest.mark.parametrize("which", ONE_SAID)
+def test_the_error_says_which_name_is_not_permitted(store: Store, which: str) -> None:
+    constraints = AuthorityConstraints(
+        permitted=(
+            NameSubtree(SanType.DNS, "pay.acme.example"), NameSubtree(SanType.EMAIL, "acme.example"),
+            NameSubtree(SanType.IP, "10.0.0.0/8"),
+        ),
+        excluded=(NameSubtree(SanType.URI, "bad.example"),),
+    )  # fmt: skip
+    authority = CertificateAuthority.create("Acme", store=store, constraints=constraints)
+    names, said = ONE_SAID[which]
+    with pytest.raises(IssuanceError) as caught:
+        authority.issue_client(names.get("common_name"), **{k: v for k, v in names.items() if k != "common_name"})
+    assert str(caught.value) == f"name_constraints: expected names that every CA above permits, got {said}"
 
 
 # --- profiles of one's own ------------------------------------------------------------------------------------------
@@ -307,14 +389,33 @@ WEAK = Authority.root(key=rsa.generate_private_key(public_exponent=65537, key_si
     (lambda: _chain(OLD), "validity"),
     (lambda: _chain(LATER), "validity"),
     (lambda: _chain(WEAK), "public_key"),
-    (lambda: _chain(Authority.root(without=[x509.KeyUsage])), "key_usage"),
+    (lambda: _chain(Authority.root(extensions=[(_usage(key_cert_sign=True, crl_sign=False), True)])), "key_usage"),
+    (lambda: _chain(Authority.root(extensions=[(_usage(key_cert_sign=False, crl_sign=True), True)])), "key_usage"),
     (lambda: _chain(Authority.root(without=[x509.SubjectKeyIdentifier])), "subject_key_identifier"),
     (lambda: _with_other_root(), "chain"),
-], ids=["a leaf", "expired", "not yet valid", "weak", "no key usage", "no key identifier", "another root"])  # fmt: skip
+], ids=["a leaf", "expired", "not yet valid", "weak", "no lists", "no certificates", "no key identifier", "another root"])  # fmt: skip
 def test_what_is_no_usable_authority_is_not_taken_over(store: Store, chain: Any, field: str) -> None:
     with pytest.raises(IssuanceError, match=f"^{field}: expected"):
         CertificateAuthority.take_over("Odd", chain(), store=store)
     assert CertificateAuthority.list(store) == ()
+
+
+def test_a_root_without_key_usage_is_taken_over(store: Store) -> None:
+    """As `openssl req -x509` makes one: its key is for anything (RFC 5280, 4.2.1.3), and every profile accepts it."""
+    root = Authority.root(without=[x509.KeyUsage])
+    taken = CertificateAuthority.take_over("Plain", _chain(root), store=store)
+    device = taken.issue_client("device")
+    for profile in (COMPATIBLE, RFC5280):
+        verify_path(
+            device.presented(), TrustStore(taken.anchors), purpose="client_auth", now=datetime.now(UTC), profile=profile
+        )
+
+
+def _usage(*, key_cert_sign: bool, crl_sign: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=False, key_cert_sign=key_cert_sign, crl_sign=crl_sign, content_commitment=False,
+        key_encipherment=False, data_encipherment=False, key_agreement=False, encipher_only=False, decipher_only=False,
+    )  # fmt: skip
 
 
 def _with_other_root() -> SigningChain:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 import shutil
 import subprocess
@@ -11,9 +12,10 @@ from typing import Any
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 
 from mtlskit.authority import CertificateAuthority, crl_pem
-from mtlskit.core.certificates import to_pem
+from mtlskit.core.certificates import SigningChain, to_pem
 from mtlskit.core.profiles import AuthorityConstraints, spiffe
 from mtlskit.stores import open_store
 from mtlskit.testing.certificates import Authority
@@ -99,6 +101,37 @@ def needs(program: str) -> Any:
 
 
 NAMES = ("device", "revoked", "nameless", "server", "workload", "p384", "rsa", "rotated")
+
+
+@needs("openssl")
+def test_openssl_takes_no_address_from_the_authority_of_a_hostnames_servers(tmp_path: Path) -> None:
+    constraints = AuthorityConstraints.for_servers_of("pay.acme.example")
+    servers = CertificateAuthority.create("Servers", store=open_store("memory://"), constraints=constraints)
+    (tmp_path / "root.pem").write_bytes(to_pem(servers.anchors))
+    good = servers.issue_server("pay.acme.example").certificate
+    key = SigningChain.from_pkcs12(servers.export_pkcs12(password=b"x"), password=b"x").private_key
+    for name, address in (("v4", "192.0.2.1"), ("v6", "2001:db8::1")):
+        names = [x509.DNSName("pay.acme.example"), x509.IPAddress(ipaddress.ip_address(address))]
+        builder = x509.CertificateBuilder(
+            good.issuer, good.subject, good.public_key(), 7, good.not_valid_before_utc.replace(tzinfo=None),
+            good.not_valid_after_utc.replace(tzinfo=None),
+            [each for each in good.extensions if each.oid != x509.SubjectAlternativeName.oid],
+        ).add_extension(x509.SubjectAlternativeName(names), critical=False)  # fmt: skip
+        (tmp_path / f"{name}.pem").write_bytes(to_pem([builder.sign(key, hashes.SHA256())]))  # type: ignore[arg-type]
+        done = _openssl_verify(tmp_path, f"{name}.pem", "-verify_ip", address)
+        assert done.returncode != 0
+        assert "excluded subtree violation" in done.stdout + done.stderr
+    (tmp_path / "good.pem").write_bytes(to_pem([good]))
+    assert _openssl_verify(tmp_path, "good.pem", "-verify_hostname", "pay.acme.example").returncode == 0
+    assert _openssl_verify(tmp_path, "good.pem", "-verify_ip", "192.0.2.1").returncode != 0
+
+
+def _openssl_verify(directory: Path, name: str, *options: str) -> subprocess.CompletedProcess[str]:
+    command = ["openssl", "verify", "-x509_strict", "-purpose", "sslserver", "-no-CApath", "-no-CAstore"]
+    return subprocess.run(
+        [*command, "-CAfile", "root.pem", *options, name], cwd=directory, capture_output=True, text=True, timeout=60,
+        check=False,
+    )  # fmt: skip
 
 
 @needs("openssl")

@@ -6,6 +6,7 @@ import copy
 import logging
 import os
 import pickle
+import ssl
 import sys
 import time
 import traceback
@@ -19,10 +20,12 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 
 from mtlskit.authority import CertificateAuthority, KeyPlace
+from mtlskit.core.certificates import to_der
 from mtlskit.core.validation import RFC5280, TrustStore, verify_path
 from mtlskit.errors import ConfigurationError, Conflict, MTLSError, NotFound, StoreError, Unavailable
 from mtlskit.ports import Store
 from support import tokens as support
+from support.exposure import exposed
 from support.scripts import run
 from support.tokens import PIN, Tokens
 
@@ -203,6 +206,80 @@ def test_a_wrong_pin_is_tried_once(place: dict[str, Any], monkeypatch: pytest.Mo
     assert asked[0] == PIN
 
 
+@pytest.mark.invariant("I11")
+@pytest.mark.parametrize("wrong", ["a-wrong-pin", "an-unprintable-pin\n", b"octets-for-a-pin"])
+def test_a_refused_pin_is_in_no_local_variable_of_what_failed(place: dict[str, Any], wrong: Any) -> None:
+    for pin in (wrong, lambda: wrong):
+        for attempt in (PKCS11Signer, PKCS11Signer.generate):
+            with pytest.raises(ConfigurationError) as caught:
+                attempt(**{**place, "pin": pin})
+            assert exposed(caught.value, wrong) == []
+            assert caught.value.__context__ is None
+    module = pkcs11_tokens.Token(place["module"], place["token_label"], wrong)._module
+    assert str(wrong) not in repr(vars(module))
+
+
+@pytest.mark.invariant("I11")
+def test_a_good_pin_is_in_no_local_variable_of_what_failed(place: dict[str, Any], tmp_path: Any) -> None:
+    attempts: list[Callable[[], object]] = [
+        lambda: PKCS11Signer(**place),  # no such key
+        lambda: PKCS11Signer(**{**place, "module": tmp_path / "missing.so"}),
+        lambda: PKCS11Signer.generate(**{**place, "module": tmp_path / "missing.so"}),
+        lambda: PKCS11Signer.generate(**place, key_type="rot13"),
+        lambda: PKCS11Signer(**{**place, "token_label": "elsewhere"}),
+    ]
+    for attempt in attempts:
+        with pytest.raises(MTLSError) as caught:
+            attempt()
+        assert exposed(caught.value, PIN) == []
+
+
+def test_a_wrong_pin_is_refused_after_others_have_logged_in(place: dict[str, Any]) -> None:
+    signer = PKCS11Signer.generate(**place)
+    for attempt in (PKCS11Signer, PKCS11Signer.generate):
+        with pytest.raises(ConfigurationError, match="expected the PIN with which this process is logged in") as caught:
+            attempt(**{**place, "pin": "another-pin"})
+        assert exposed(caught.value, "another-pin", PIN) == []
+    assert PKCS11Signer(**place).public_key() == signer.public_key()
+    check(signer.public_key(), signer.sign(b"data"), b"data")
+
+
+def test_a_pin_is_asked_for_once_for_each_login(place: dict[str, Any]) -> None:
+    asked: list[str] = []
+
+    def pin() -> str:
+        asked.append(PIN)
+        return PIN
+
+    signer = PKCS11Signer.generate(**place)
+    other = PKCS11Signer(**{**place, "pin": pin})
+    for _ in range(3):
+        other.sign(b"data")
+    assert len(asked) == 1
+    signer._token._module.sessions[place["token_label"]].close()
+    other.sign(b"data")
+    assert len(asked) == 2
+
+
+def test_what_others_than_us_logged_in_is_used(place: dict[str, Any]) -> None:
+    PKCS11Signer.generate(**place)
+    token = pkcs11_tokens.Token(place["module"], place["token_label"], PIN)
+    token._module.sessions.pop(place["token_label"])  # it stays logged in, as if by other code of the process
+    assert PKCS11Signer(**place).sign(b"data")
+    token._module.sessions.pop(place["token_label"])
+    with pytest.raises(ConfigurationError, match="expected the PIN with which this process is logged in"):
+        PKCS11Signer(**{**place, "pin": "another-pin"})
+
+
+def test_what_a_module_could_not_do_does_not_rub_off_upon_openssl(place: dict[str, Any], store: Store) -> None:
+    root = CertificateAuthority.create("Root", store=store).certificate
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    for attempt in (PKCS11Signer, PKCS11Signer.generate):
+        with pytest.raises(ConfigurationError):
+            attempt(**{**place, "pin": f"a-wrong-pin-of-{attempt.__name__}"})
+        context.load_verify_locations(cadata=to_der(root))
+
+
 class Listening:
     """A token that tells which PINs it was asked with."""
 
@@ -309,7 +386,7 @@ def test_every_error_of_the_library_becomes_ours(place: dict[str, Any]) -> None:
         with pytest.raises(MTLSError) as caught:
             token.ask(failing(kind))
         assert isinstance(caught.value, ConfigurationError | StoreError)
-        assert caught.value.__suppress_context__
+        assert caught.value.__context__ is None
         assert token.label in str(caught.value)
 
 

@@ -189,8 +189,9 @@ def test_a_renewal_does_not_outlive_its_authority(store: Store) -> None:
     acme = CertificateAuthority.create("Acme", store=store, lifetime=20 * DAY)
     old = acme.issue_client("device", lifetime=15 * DAY)
     late = later(acme, store, 10 * DAY)
+    assert leaf(late.renew(old)).not_valid_after_utc == acme.certificate.not_valid_after_utc
     with pytest.raises(IssuanceError, match="within the issuer's"):
-        late.renew(old)
+        late.renew(old, lifetime=15 * DAY)
     leaf(late.renew(old, lifetime=5 * DAY))
 
 
@@ -247,8 +248,16 @@ def test_no_authority_is_renewed_like_this(store: Store, acme: CertificateAuthor
     certificate = {"root": acme.certificate, "intermediate": below.certificate, "cross": prepared.cross}[kind]
     with pytest.raises(IssuanceError, match=r"^profile: expected"):
         acme.renew(certificate)
-    with pytest.raises(IssuanceError, match=r"^profile: expected|^certificate: expected one of an end entity"):
-        acme.renew(certificate, profile=replace(CLIENT, name=kind))
+    with pytest.raises(IssuanceError, match=rf"^profile: expected '{kind}', by which it was issued"):
+        acme.renew(certificate, profile=CLIENT)
+
+
+def test_no_authority_that_was_recorded_is_renewed_like_this(store: Store) -> None:
+    elsewhere = Authority.root("Old")
+    below = elsewhere.intermediate("Below").certificate
+    taken = taken_over(store, elsewhere, below)
+    with pytest.raises(IssuanceError, match=r"^certificate: expected one of an end entity"):
+        taken.renew(below, profile=CLIENT, lifetime=DAY)
 
 
 # --- what was issued elsewhere --------------------------------------------------------------------------------------

@@ -21,7 +21,8 @@ from mtlskit.core import profiles
 from mtlskit.core.certificates import common_name, read_sans
 from mtlskit.core.names import SanType
 from mtlskit.core.profiles import SanRule
-from mtlskit.core.profiles.encoding import element, object_identifier
+from mtlskit.core.profiles.encoding import object_identifier
+from mtlskit.core.validation import der
 from mtlskit.errors import IssuanceError
 from mtlskit.stores import open_store
 
@@ -147,12 +148,12 @@ EXTENSION_REQUEST, MICROSOFT_S = "1.2.840.113549.1.9.14", "1.3.6.1.4.1.311.2.1.1
 
 def extension(value: x509.ExtensionType, *, critical: bytes = b"", content: bytes | None = None) -> bytes:
     octets = value.public_bytes() if content is None else content
-    return element(0x30, object_identifier(value.oid), critical, element(0x04, octets))
+    return der.encoded(0x30, object_identifier(value.oid), critical, der.encoded(0x04, octets))
 
 
 def attribute(*extensions: bytes, oid: str = EXTENSION_REQUEST) -> bytes:
-    return element(
-        0x30, object_identifier(x509.ObjectIdentifier(oid)), element(0x31, element(0x30, *extensions))
+    return der.encoded(
+        0x30, object_identifier(x509.ObjectIdentifier(oid)), der.encoded(0x31, der.encoded(0x30, *extensions))
     )  # fmt: skip
 
 
@@ -164,19 +165,21 @@ def crafted(
     known = KEY.public_key().public_bytes(
         serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
     )  # fmt: skip
-    information = element(0x30, version, subject, known if spki is None else spki, element(0xA0, *sorted(attributes)))
+    information = der.encoded(
+        0x30, version, subject, known if spki is None else spki, der.encoded(0xA0, *sorted(attributes))
+    )
     signature = KEY.sign(information, ec.ECDSA(hashes.SHA256()))
     while unused and signature[-1] & ((1 << unused) - 1):  # bits that say nothing must be zero
         signature = KEY.sign(information, ec.ECDSA(hashes.SHA256()))
-    return element(0x30, information, algorithm, element(0x03, bytes([unused]), signature))
+    return der.encoded(0x30, information, algorithm, der.encoded(0x03, bytes([unused]), signature))
 
 
 def rsa_spki(modulus: int, exponent: int) -> bytes:
     def number(value: int) -> bytes:
-        return element(0x02, value.to_bytes(value.bit_length() // 8 + 1, "big"))
+        return der.encoded(0x02, value.to_bytes(value.bit_length() // 8 + 1, "big"))
 
     algorithm = bytes.fromhex("300d06092a864886f70d0101010500")
-    return element(0x30, algorithm, element(0x03, b"\0", element(0x30, number(modulus), number(exponent))))
+    return der.encoded(0x30, algorithm, der.encoded(0x03, b"\0", der.encoded(0x30, number(modulus), number(exponent))))
 
 
 def rsa_request(exponent: int) -> bytes:
@@ -239,10 +242,10 @@ HOSTILE = {
     ),
     "two lists of extensions in one attribute": (
         lambda: crafted(
-            element(
+            der.encoded(
                 0x30,
                 object_identifier(x509.ObjectIdentifier(EXTENSION_REQUEST)),
-                element(0x31, element(0x30, extension(NO_CA)), element(0x30, extension(CA))),
+                der.encoded(0x31, der.encoded(0x30, extension(NO_CA)), der.encoded(0x30, extension(CA))),
             )
         ),
         "extensions",
@@ -253,11 +256,11 @@ HOSTILE = {
         "subject",
     ),
     "an address of five octets": (
-        lambda: crafted(attribute(extension(SAN, content=element(0x30, element(0x87, bytes(5)))))),
+        lambda: crafted(attribute(extension(SAN, content=der.encoded(0x30, der.encoded(0x87, bytes(5)))))),
         "extensions",
     ),
     "a name that is no ASCII": (
-        lambda: crafted(attribute(extension(SAN, content=element(0x30, element(0x82, b"\xff.example"))))),
+        lambda: crafted(attribute(extension(SAN, content=der.encoded(0x30, der.encoded(0x82, b"\xff.example"))))),
         "extensions",
     ),
     "an underscore wildcard": (lambda: request(extensions=[sans(x509.DNSName("*"))]), "dns"),
@@ -304,7 +307,7 @@ HOSTILE = {
         "request",
     ),
     "60 kB of something": (
-        lambda: crafted(element(0x30, bytes.fromhex("06032a0304"), element(0x31, bytes(60_000)))),
+        lambda: crafted(der.encoded(0x30, bytes.fromhex("06032a0304"), der.encoded(0x31, bytes(60_000)))),
         "request",
     ),
     "600 names that are none": (

@@ -21,6 +21,7 @@ from mtlskit.authority.files import Secret
 from mtlskit.errors import ConfigurationError, IssuanceError, MTLSError, Unavailable
 from mtlskit.ports import Store
 from mtlskit.stores import open_store
+from support.exposure import exposed
 
 pytestmark = pytest.mark.invariant("I11")
 
@@ -68,12 +69,15 @@ def no_disk(*_: object) -> None:
     raise OSError(28, "No space left on device")
 
 
+PASSWORD = b"correct horse"
 SAVES: dict[str, Callable[[IssuedCertificate, Path], object]] = {
     "save": lambda device, path: device.save(path / "a.pem"),
-    "save_encrypted": lambda device, path: device.save(path / "a.pem", password=b"secret"),
-    "save_pkcs12": lambda device, path: device.save_pkcs12(path / "a.p12", password=b"secret"),
+    "save_encrypted": lambda device, path: device.save(path / "a.pem", password=PASSWORD),
+    "save_pkcs12": lambda device, path: device.save_pkcs12(path / "a.p12", password=PASSWORD),
     "save_pair": lambda device, path: device.save_pair(path / "a.pem", path / "a.key"),
+    "save_pair_encrypted": lambda device, path: device.save_pair(path / "a.pem", path / "a.key", password=PASSWORD),
     "save_der": lambda device, path: device.save_der(path / "a.cer", path / "a.key"),
+    "save_der_encrypted": lambda device, path: device.save_der(path / "a.cer", path / "a.key", password=PASSWORD),
 }
 
 
@@ -87,6 +91,7 @@ def test_a_file_that_cannot_be_written_shows_no_key(
         SAVES[save](device, tmp_path)
     monkeypatch.undo()
     assert_hidden(shown(failed.value), device.private_key)
+    assert exposed(failed.value, PASSWORD) == []
     assert list(tmp_path.iterdir()) == []
 
 
@@ -102,7 +107,7 @@ def test_what_goes_wrong_unforeseen_shows_no_key_either(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("password", [b"", b"x" * 1024, "text"])
+@pytest.mark.parametrize("password", [b"", PASSWORD * 99, PASSWORD.decode()])
 def test_a_password_that_is_none_writes_nothing_and_shows_nothing(
     tmp_path: Path, device: IssuedCertificate, password: Any
 ) -> None:
@@ -112,10 +117,12 @@ def test_a_password_that_is_none_writes_nothing_and_shows_nothing(
         lambda: device.save_pair(tmp_path / "a", tmp_path / "b", password=password),
         lambda: device.save_der(tmp_path / "a", tmp_path / "b", password=password),
         lambda: device.key_pem(password=password),
+        lambda: device.key_der(password=password),
     ):
         with pytest.raises(ConfigurationError, match="expected a password of 1 to 1023 bytes") as failed:
             save()
         assert_hidden(shown(failed.value), device.private_key)
+        assert exposed(failed.value, PASSWORD) == []
     assert list(tmp_path.iterdir()) == []
 
 
@@ -151,6 +158,16 @@ def test_issuing_that_fails_shows_no_key(
         ISSUES[issue](acme, old)
     assert len(made) >= 2
     assert_hidden(shown(failed.value) + caplog.text, *made)
+
+
+def test_an_export_that_fails_shows_no_password(acme: CertificateAuthority, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise Unavailable("away")
+
+    monkeypatch.setattr(type(acme._opened.store), "transaction", fail)
+    with pytest.raises(Unavailable) as failed:
+        acme.export_pkcs12(password=PASSWORD)
+    assert [each for each in exposed(failed.value, PASSWORD) if "CertificateAuthority" not in each] == []
 
 
 def test_an_outcome_of_many_shows_no_key(store: Store, acme: CertificateAuthority, made: list[Any]) -> None:

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 
-from mtlskit.authority import CertificateAuthority
+from mtlskit.authority import CertificateAuthority, crl_pem
 from mtlskit.core.certificates import SigningChain, to_der, to_pem
 from mtlskit.core.profiles import AuthorityConstraints
 from mtlskit.errors import Unavailable
@@ -134,6 +135,27 @@ def test_an_authority_is_taken_over(acme: Command, elsewhere: SigningChain, stor
     assert open_acme(store, "Theirs").issue_client("device").certificate.issuer == elsewhere.certificate.subject
 
 
+def _last_list(issuer: SigningChain, number: int) -> x509.CertificateRevocationList:
+    now = datetime.now(UTC)
+    builder = x509.CertificateRevocationListBuilder(issuer.certificate.subject, now, now + timedelta(days=7))
+    builder = builder.add_extension(x509.CRLNumber(number), critical=False)
+    builder = builder.add_revoked_certificate(x509.RevokedCertificateBuilder(7, now).build())
+    return builder.sign(issuer.private_key, hashes.SHA256())  # type: ignore[arg-type]
+
+
+def test_lists_go_on_from_the_last_one(acme: Command, elsewhere: SigningChain, store: Store) -> None:
+    files = ("--cert", "middle.pem", "--cert", "root.der", "--key", "key.pem")
+    last = crl_pem(_last_list(elsewhere, 41))
+    for content, said in ((last + last, "one revocation list in 'last.crl', got 2"), (b"list", "a revocation list")):
+        Path("last.crl").write_bytes(content)
+        acme("ca", "take-over", "Theirs", *files, "--last-crl", "last.crl").refused(said)
+    Path("last.crl").write_bytes(last)
+    assert acme("ca", "take-over", "Theirs", *files, "--last-crl", "last.crl").status == 0
+    made = open_acme(store, "Theirs").crl()
+    assert made.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number == 42
+    assert [each.serial_number for each in made] == [7]
+
+
 @pytest.mark.parametrize(("arguments", "said"), [
     (("--cert", "middle.pem"), "in a file (--key) or in a token, got neither"),
     (("--cert", "middle.pem", "--key", "no.pem"), "a file that can be read, got 'no.pem'"),
@@ -221,8 +243,12 @@ def test_the_stages_of_a_rotation(acme: Command, store: Store) -> None:
     acme("ca", "rotate", "retire", "Acme", "2").refused("got the active one")
     acme("ca", "rotate", "retire", "Acme", "9").refused("got the number 9")
     assert acme("ca", "rotate", "retire", "Acme", "1", "--json").json["state"] == "retired"
-    for stage in (("prepare", "Acme"), ("activate", "Acme")):
+    acme("ca", "rotate", "prepare", "Acme")
+    acme("ca", "rotate", "activate", "Acme", "2").refused("expected generation 2 of 'Acme' to be prepared, got 3")
+    for stage in (("prepare", "Acme"), ("activate", "Acme", "3")):
         assert acme("ca", "rotate", *stage).status == 0
-    acme("ca", "rotate", "retire", "Acme", "2").refused("expected no good certificates of generation 2, got 1")
+    acme("ca", "rotate", "retire", "Acme", "2").refused(
+        "expected no good or pending certificates of generation 2, got 1"
+    )
     assert acme("ca", "rotate", "retire", "Acme", "2", "--abandon").status == 0
     assert device.certificate.issuer != open_acme(store).certificate.subject

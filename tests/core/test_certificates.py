@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 import traceback
+from collections.abc import Callable
 
 import pytest
 from cryptography import x509
@@ -25,8 +26,10 @@ from mtlskit.core.certificates import (
     shown_subject,
     to_pem,
 )
+from mtlskit.core.pem import Secret
 from mtlskit.errors import CertificateError
 from mtlskit.testing.certificates import Authority, new_key
+from support.exposure import exposed
 
 ROOT = Authority.root("Acme root")
 CHAIN = ROOT.intermediate("Plant").leaf("device-17")
@@ -73,6 +76,47 @@ def test_i11_a_key_shows_nowhere() -> None:
         told.append(repr(caught.value.__cause__))
     for secret in key_parts(CHAIN):
         assert all(secret not in text for text in told)
+
+
+CERTIFICATES = CHAIN.chain_pem()
+KEY_BYTES = b"".join(CHAIN.to_pem().partition(b"-----END PRIVATE KEY")[0].splitlines()[1:2])
+PASSWORD = b"correct horse battery"
+CUT_OFF = CERTIFICATES[:200] + CHAIN.to_pem() + CERTIFICATES  # a certificate that runs on into the key
+
+
+@pytest.mark.invariant("I11")
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda: SigningChain.from_pem(CHAIN.to_pem(), password=PASSWORD),
+        lambda: SigningChain.from_pem(CHAIN.to_pem(password=b"x" + PASSWORD), password=PASSWORD),
+        lambda: SigningChain.from_pem(b"", CHAIN.to_pem(), password=PASSWORD),
+        lambda: SigningChain.from_pem(CERTIFICATES, CHAIN.to_pem().replace(b"-----END PRIVATE", b"-----END")),
+        lambda: SigningChain.from_pem(CUT_OFF),
+        lambda: SigningChain.from_pem(ROOT.leaf("another").chain_pem(), CHAIN.to_pem().decode()),
+        lambda: SigningChain.from_pem(bytearray(CHAIN.to_pem())),  # type: ignore[arg-type]
+        lambda: SigningChain.from_pkcs12(CHAIN.to_pkcs12(password=b"x" + PASSWORD), password=PASSWORD),
+        lambda: SigningChain.from_pkcs12(CHAIN.to_pem(), password=PASSWORD),
+        lambda: read_private_key(CHAIN.to_pem(), password=PASSWORD),
+        lambda: read_private_key(CHAIN.to_pem()[:200], password=PASSWORD),
+        lambda: read_certificates(CHAIN.to_pem()),
+        lambda: read_certificate(CHAIN.to_pem().decode()),
+        lambda: read_certificate(KEY_BYTES),
+        lambda: PresentedChain.from_pem(CHAIN.to_pem()),
+        lambda: CHAIN.to_pem(password=PASSWORD * 99),
+    ],
+)
+def test_i11_no_key_and_no_password_is_in_a_local_variable_of_what_failed(act: Callable[[], object]) -> None:
+    with pytest.raises((CertificateError, ValueError)) as caught:
+        act()
+    assert exposed(caught.value, KEY_BYTES, PASSWORD) == []
+    assert caught.value.__context__ is None
+
+
+def test_a_secret_shows_nothing_and_is_not_pickled() -> None:
+    assert repr([Secret(KEY_BYTES)]) == "[<Secret>]"
+    with pytest.raises(TypeError, match="pickle"):
+        pickle.dumps(Secret(KEY_BYTES))
 
 
 def test_a_copy_shares_the_key_but_a_pickle_is_refused() -> None:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from mtlskit.core.names import SanType
 from mtlskit.core.profiles import (
     CLIENT,
+    OCSP_RESPONDER,
     ROOT,
     SERVER,
     CertificateTemplate,
@@ -30,7 +31,7 @@ from mtlskit.core.profiles import (
     spiffe,
     validity,
 )
-from mtlskit.core.profiles.encoding import _subject, common_name_in, element, object_identifier
+from mtlskit.core.profiles.encoding import _subject, common_name_in, object_identifier
 from mtlskit.core.validation import der
 from mtlskit.core.validation.der import DERError
 from mtlskit.errors import IssuanceError
@@ -53,6 +54,7 @@ PROFILES = (
     CLIENT,
     SERVER,
     spiffe("acme.example"),
+    OCSP_RESPONDER,
     replace(CLIENT, name="no purpose", extended_key_usages=()),
     replace(CLIENT, name="several", extended_key_usages=tuple(ExtendedKeyUsage), key_usages=frozenset()),
 )
@@ -172,7 +174,7 @@ def test_lists_may_depend_on_the_serial_number() -> None:
 
 @given(st.integers(0, 100_000))
 def test_lengths_are_in_their_shortest_form(length: int) -> None:
-    written = element(der.OCTET_STRING, bytes(length // 2), bytes(length - length // 2))
+    written = der.encoded(der.OCTET_STRING, bytes(length // 2), bytes(length - length // 2))
     start, stop = der.whole(der.OCTET_STRING, written)
     assert stop - start == length
 

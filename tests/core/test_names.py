@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import string
+from ipaddress import IPv4Address, IPv6Address
 
 import pytest
 from hypothesis import assume, example, given
@@ -154,7 +155,9 @@ def test_sans_are_read_and_written(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     ["", "dns:", "DNS:a.example", "x:a", "dns:1.2.3.4", "uri:nothing", "uri:a:b c", "uri:a:\x7f", "email:a", "email:@b.example",
-     "email:a@b@c.example", "email:a@b.example:25", "ip:1.2.3", "ip:1.2.3.4/8", "email:ä@b.example", "dns:a.example\0"],
+     "email:a@b@c.example", "email:a@b.example:25", "ip:1.2.3", "ip:1.2.3.4/8", "email:ä@b.example", "dns:a.example\0",
+     "ip:::1%x", "ip:fe80::1%25eth0", "ip:::1%", "ip:::1%\n, dns:pay.victim.example", "ip:1.2.3.04", "ip:[::1]",
+     "ip: ::1", "ip:::00001", "ip:\u0661.2.3.4", "ip:2130706433", "ip:0x7f.0.0.1"],
 )  # fmt: skip
 def test_what_is_no_san_is_refused(text: str) -> None:
     with pytest.raises(InvalidName):
@@ -176,6 +179,12 @@ def test_what_is_no_san_is_refused(text: str) -> None:
 )
 def test_a_reference_name_matches_as_rfc_9525_says(san: str, reference: str, matches: bool) -> None:
     assert matches_reference([SubjectAlternativeName(SanType.DNS, san)], reference) is matches
+
+
+@given(st.ip_addresses())
+def test_every_spelling_of_an_address_is_one_text(address: IPv4Address | IPv6Address) -> None:
+    spoken = {str(address), address.exploded, address.compressed, address.exploded.upper()}
+    assert {SubjectAlternativeName.parse(f"ip:{text}").value for text in spoken} == {str(address)}
 
 
 def test_an_address_matches_only_an_address() -> None:

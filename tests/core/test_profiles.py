@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import FrozenInstanceError, replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
@@ -16,18 +18,23 @@ from hypothesis import strategies as st
 
 from mtlskit.core import profiles
 from mtlskit.core.certificates import common_name
-from mtlskit.core.names import SanType
+from mtlskit.core.names import SanType, SubjectAlternativeName
 from mtlskit.core.profiles import (
     CLIENT,
     INTERMEDIATE,
+    OCSP_RESPONDER,
     ROOT,
     SERVER,
+    ExtendedKeyUsage,
     Issuer,
     KeyUsage,
     Lifetimes,
     Locations,
     Names,
+    NameSubtree,
     Profile,
+    Role,
+    SanRule,
     Validity,
 )
 from mtlskit.errors import ConfigurationError, IssuanceError
@@ -129,6 +136,88 @@ def test_names_are_canonical_and_each_once() -> None:
     assert str(names) == "CN=x, dns:a.example, email:a@b.example, ip:::1"
     assert Names.of("x")
     assert not Names.of()
+
+
+@pytest.mark.parametrize(
+    ("names", "text"),
+    [
+        (Names.of("Acme devices, plant 1"), 'CN="Acme devices, plant 1"'),
+        (Names.of("a, dns:pay.victim.example"), 'CN="a, dns:pay.victim.example"'),
+        (Names.of("a", dns=["pay.victim.example"]), "CN=a, dns:pay.victim.example"),
+        (Names.of('a "quoted" \\ one'), r'CN="a \"quoted\" \\ one"'),
+        (Names.of("\u00c4rger & S\u00f6hne"), "CN=\u00c4rger & S\u00f6hne"),
+        (Names.of(uris=["urn:a,b"], emails=['"x,y"@a.example']), r'uri:"urn:a,b", email:"\"x,y\"@a.example"'),
+        (Names(common_name="a\n\u202eb", sans=()), r'CN="a\n\u202eb"'),
+    ],
+)
+def test_names_have_a_text_of_their_own(names: Names, text: str) -> None:
+    assert str(names) == text
+
+
+_TEXTS = st.text(st.sampled_from('a", \\=:\n\u00e4') | st.characters(), min_size=1, max_size=8)
+_ANY_NAMES = st.builds(
+    lambda common_name, sans: Names(
+        common_name=common_name, sans=tuple(SubjectAlternativeName(*each) for each in sans)
+    ),
+    st.none() | _TEXTS, st.lists(st.tuples(st.sampled_from(SanType), _TEXTS), max_size=3),
+)  # fmt: skip
+
+
+def _read(text: str) -> list[tuple[str, str]]:
+    """What a reader takes apart who knows of the quotes alone."""
+    found = []
+    while text:
+        kind, text = text[: re.search("[=:]", text).start()], text[re.search("[=:]", text).end() :]  # type: ignore[union-attr]
+        if text.startswith('"'):
+            value, end = json.JSONDecoder().raw_decode(text)
+        else:
+            end = len(text.partition(",")[0])
+            value = text[:end]
+        found.append((kind, value))
+        text = text[end:].removeprefix(", ")
+    return found
+
+
+@given(_ANY_NAMES)
+def test_what_names_say_can_be_read_back(names: Names) -> None:
+    common_name = [] if names.common_name is None else [("CN", names.common_name)]
+    assert _read(str(names)) == [*common_name, *((san.type.value, san.value) for san in names.sans)]
+    assert str(names).isprintable()
+
+
+SPIFFE = profiles.spiffe("td.example")
+
+
+@pytest.mark.parametrize(
+    "path", ["/a", "/a/b", "/ns/default/sa/web-1", "/A_b.c-9", "/...", "/a/..b", "/.a", "/" + "a" * 2028]
+)
+def test_a_spiffe_id_has_a_path_of_plain_segments(path: str) -> None:
+    profiles.check_names(SPIFFE, Names.of(uris=[f"spiffe://td.example{path}"]))
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "spiffe://td.example", "spiffe://td.example/", "spiffe://td.example//x", "spiffe://td.example/x/",
+        "spiffe://td.example/x//y", "spiffe://td.example/a/../admin", "spiffe://td.example/a/./b",
+        "spiffe://td.example/..", "spiffe://td.example/.", "spiffe://td.example/a/..", "spiffe://td.example/x?q",
+        "spiffe://td.example/x#f", "spiffe://td.example/%61", "spiffe://td.example/a;b", "spiffe://td.example/a:b",
+        "spiffe://td.example/a@b", "spiffe://td.example/~a", "spiffe://td.example:443/x", "spiffe://u@td.example/x",
+        "SPIFFE://td.example/x", "spiffe://TD.example/x", "spiffe://td.example.evil.example/x", "urn:x",
+        "spiffe://td.example/" + "a" * 2029,
+    ],
+)  # fmt: skip
+def test_what_is_no_spiffe_id_is_not_issued_as_one(uri: str) -> None:
+    with pytest.raises(IssuanceError, match="^uri: expected"):
+        profiles.check_names(SPIFFE, Names.of(uris=[uri]))
+
+
+@pytest.mark.parametrize(
+    "domain", ["", "A.example", "a.example/x", "a.example:1", "u@a.example", "%61", "a b", "*.a.example"]
+)
+def test_what_is_no_trust_domain_has_no_profile(domain: str) -> None:
+    with pytest.raises(ConfigurationError, match="expected"):
+        profiles.spiffe(domain)
 
 
 @given(st.text(max_size=70))
@@ -272,10 +361,53 @@ def test_partitions_are_said_in_the_urls_of_lists_and_nowhere_else(places: dict[
         Locations(**places)
 
 
+@pytest.mark.parametrize("name", ["root", "intermediate", "cross", "recorded"])
+def test_no_profile_of_an_end_entity_has_a_name_that_stands_for_another(name: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"stands for nothing else, got '{name}'"):
+        replace(CLIENT, name=name)
+
+
 @pytest.mark.parametrize("usage", [KeyUsage.KEY_CERT_SIGN, KeyUsage.CRL_SIGN])
 def test_no_profile_of_an_end_entity_signs_certificates_or_lists(usage: KeyUsage) -> None:
     with pytest.raises(ConfigurationError, match="signs no certificates and no lists, got the profile 'odd'"):
         replace(CLIENT, name="odd", key_usages=frozenset({KeyUsage.DIGITAL_SIGNATURE, usage}))
+
+
+def test_a_responder_is_for_responses_alone_and_nobody_asks_about_it() -> None:
+    leaf = built(OCSP_RESPONDER, Names.of("Acme OCSP 1"), Issuer.of(ANCHOR), locations=PLACES.of_generation(1, "a"))
+    found = {extension.oid: (extension.critical, extension.value) for extension in leaf.extensions}
+    assert found[x509.OCSPNoCheck.oid] == (False, x509.OCSPNoCheck())
+    assert list(found[x509.ExtendedKeyUsage.oid][1]) == [x509.ExtendedKeyUsageOID.OCSP_SIGNING]
+    assert found[x509.KeyUsage.oid][1].digital_signature
+    assert x509.CRLDistributionPoints.oid not in found
+    (way,) = found[x509.AuthorityInformationAccess.oid][1]
+    assert way.access_method == AuthorityInformationAccessOID.CA_ISSUERS
+    assert leaf.not_valid_after_utc - NOW.replace(microsecond=0) == timedelta(days=7)
+    with pytest.raises(IssuanceError, match="^dns: expected SAN types none"):
+        profiles.check_names(OCSP_RESPONDER, Names.of("a", dns=["a.example"]))
+    with pytest.raises(IssuanceError, match="^lifetime: expected"):
+        profiles.validity(OCSP_RESPONDER, now=NOW, lifetime=timedelta(days=32), issuer=None)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"extended_key_usages": ()},
+        {"extended_key_usages": (ExtendedKeyUsage.OCSP_SIGNING, ExtendedKeyUsage.CLIENT_AUTH)},
+        {"role": Role.AUTHORITY},
+    ],
+)
+def test_nothing_but_a_responder_is_not_asked_about(changes: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError, match="for OCSPSigning alone"):
+        replace(OCSP_RESPONDER, name="odd", **changes)
+
+
+@pytest.mark.parametrize("base", ["fe80::%x/64", "::1%x"])
+def test_no_network_has_a_zone(base: str) -> None:
+    with pytest.raises(ConfigurationError, match="in its form"):
+        SanRule(SanType.IP, base)
+    with pytest.raises(IssuanceError, match="name_constraints: expected the base"):
+        NameSubtree(SanType.IP, base)
 
 
 @pytest.mark.parametrize(("minimum", "default", "maximum"), [(0, 1, 2), (-1, 1, 2), (2, 1, 3), (1, 3, 2), (2, 2, 1)])
@@ -293,16 +425,20 @@ def test_a_lifetime_of_exactly_the_bounds_is_allowed() -> None:
         profiles.validity(profile, now=NOW, lifetime=lifetime, issuer=None)
     second = timedelta(seconds=1)
     for lifetime in (hour - second, 3 * hour + second):
-        with pytest.raises(IssuanceError, match="^lifetime: expected 1:00:00 to 3:00:00 for the profile 'hours'"):
+        with pytest.raises(IssuanceError, match="^lifetime: expected 1h to 3h for the profile 'hours'"):
             profiles.validity(profile, now=NOW, lifetime=lifetime, issuer=None)
     life = profiles.validity(profile, now=NOW, lifetime=None, issuer=None)
     assert life.not_after == NOW.replace(microsecond=0) + 2 * hour
 
 
-def test_an_authority_lasts_as_long_as_its_issuer_unless_it_is_told_for_how_long() -> None:
+@pytest.mark.parametrize("profile", [INTERMEDIATE, CLIENT], ids=["an authority", "a client"])
+def test_nothing_outlives_its_issuer(profile: Profile) -> None:
+    """What is left is taken where nobody says for how long; who does is told that it is too long."""
     issuer = replace(Issuer.of(ANCHOR), not_after=NOW.replace(microsecond=0) + timedelta(days=30))
-    life = profiles.validity(INTERMEDIATE, now=NOW, lifetime=None, issuer=issuer)
+    life = profiles.validity(profile, now=NOW, lifetime=None, issuer=issuer)
     assert life.not_after == issuer.not_after
-    for profile, lifetime in ((INTERMEDIATE, timedelta(days=31)), (CLIENT, None)):
-        with pytest.raises(IssuanceError, match="within the issuer's"):
-            profiles.validity(profile, now=NOW, lifetime=lifetime, issuer=issuer)
+    with pytest.raises(IssuanceError, match="within the issuer's"):
+        profiles.validity(profile, now=NOW, lifetime=timedelta(days=31), issuer=issuer)
+    shortest = replace(profile.lifetimes, minimum=timedelta(days=31))
+    with pytest.raises(IssuanceError, match="within the issuer's"):
+        profiles.validity(replace(profile, lifetimes=shortest), now=NOW, lifetime=None, issuer=issuer)

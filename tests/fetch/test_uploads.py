@@ -10,6 +10,7 @@ from mtlskit.errors import CertificateError, ConfigurationError, NotFound, Store
 from mtlskit.fetch import CertificateUploads
 from mtlskit.stores import open_store
 from mtlskit.testing.certificates import SERVER_AUTH, Authority, new_key
+from support.exposure import exposed
 
 NOW = datetime.now(UTC)
 ROOT = Authority.root("Test root")
@@ -54,6 +55,22 @@ def test_key_and_chain_may_come_in_one_text_and_the_key_encrypted(uploads):
     assert one.id != other.id
     assert one.name is None
     assert {each.id for each in uploads.list()} == {one.id, other.id}
+
+
+@pytest.mark.invariant("I11")
+@pytest.mark.parametrize(
+    "upload",
+    [
+        {"chain_pem": LEAF.to_pem(), "name": ""},
+        {"chain_pem": LEAF.chain_pem(), "private_key_pem": key_of(LEAF), "password": "correct horse"},
+        {"chain_pem": LEAF.chain_pem()[:500] + LEAF.to_pem()},
+        {"chain_pem": ROOT.leaf("another").chain_pem(), "private_key_pem": key_of(LEAF).decode()},
+    ],
+)
+def test_no_key_is_in_a_local_variable_of_an_upload_that_failed(uploads, upload):
+    with pytest.raises((CertificateError, ConfigurationError)) as caught:
+        uploads.upload(**upload)
+    assert exposed(caught.value, key_of(LEAF).splitlines()[1], "correct horse") == []
 
 
 def test_a_deleted_one_is_gone(uploads):

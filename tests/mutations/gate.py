@@ -215,8 +215,8 @@ MUTATIONS = [
         "I11: a key is not pickled",
     ),
     Mutation(
-        "core/certificates.py",
-        'if any(label.endswith(b"PRIVATE KEY") for label in labels):',
+        "core/pem.py",
+        'if any(label.endswith(b"PRIVATE KEY") for label in _LABEL.findall(pem.octets())):',
         "if False:",
         f"{_CERTIFICATES} -k i11",
         "I11: a key is no certificate",

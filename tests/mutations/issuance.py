@@ -4,6 +4,7 @@ from mutations import Mutation
 
 _ENCODING = "tests/core/test_encoding.py"
 _PROFILES = "tests/core/test_profiles.py"
+_VALUES = "tests/core/test_profile_values.py"
 _AUTHORITY = "tests/authority/test_authority.py"
 _REQUESTS = "tests/authority/test_requests.py"
 _HIERARCHY = "tests/authority/test_hierarchy.py"
@@ -67,6 +68,74 @@ MUTATIONS = [
         _PROFILES,
         "no profile of an end entity signs certificates",
     ),
+    Mutation(
+        "core/profiles/names.py",
+        "    if text.isprintable() and not _AMBIGUOUS.search(text):\n",
+        "    if True:\n",
+        f"{_PROFILES} -k names",
+        "different names have different texts",
+    ),
+    Mutation(
+        "core/profiles/names.py",
+        "    return len(uri) <= _LONGEST_SPIFFE_ID and _SPIFFE_ID.fullmatch(uri) is not None\n",
+        "    return len(uri) <= _LONGEST_SPIFFE_ID\n",
+        f"{_PROFILES} -k spiffe",
+        "SPIFFE: an id has the grammar of one",
+    ),
+    Mutation(
+        "core/profiles/names.py",
+        "    return len(uri) <= _LONGEST_SPIFFE_ID and _SPIFFE_ID",
+        "    return _SPIFFE_ID",
+        f"{_PROFILES} -k spiffe",
+        "SPIFFE: an id has a greatest length",
+    ),
+    Mutation(
+        "core/profiles/names.py", r"(?!\.{1,2}(?:/|$))", "", f"{_PROFILES} -k spiffe",
+        "SPIFFE: no segment leads back",
+    ),
+    Mutation(
+        "core/names.py", '        if "%" not in value:\n', "        if True:\n", "tests/core/test_names.py -k san",
+        "no address in a certificate has a zone",
+    ),
+    Mutation(
+        "core/profiles/values.py", '    return "%" not in base  #', "    return True  #", f"{_PROFILES} -k zone",
+        "no network of a rule has a zone",
+    ),
+    Mutation(
+        "core/profiles/constraints.py", '    if "%" in base:\n', "    if False:\n", f"{_PROFILES} -k zone",
+        "no network of a constraint has a zone",
+    ),
+    Mutation(
+        "core/profiles/values.py",
+        '        object.__setattr__(self, "type", member(SanType, self.type, "the type of a rule"))\n', "",
+        f"{_VALUES} -k rule", "a rule with a text for its type binds",
+    ),
+    Mutation(
+        "core/profiles/values.py",
+        "            object.__setattr__(self, field, read(getattr(self, field), field))\n", "            pass\n",
+        f"{_VALUES} -k texts", "what the texts of a profile say is held",
+    ),
+    Mutation(
+        "core/names.py", "        if type(self.type) is not SanType:\n", "        if False:\n", f"{_VALUES} -k by_hand",
+        "a name whose type is a text is bound by the rules",
+    ),
+    Mutation(
+        "core/given.py", "    if isinstance(values, str | bytes):\n", "    if False:\n", f"{_VALUES} -k error",
+        "one text is not several",
+    ),
+    Mutation(
+        "core/profiles/constraints.py", "ExtendedKeyUsage.SERVER_AUTH, excluded=_EVERY_ADDRESS)",
+        "ExtendedKeyUsage.SERVER_AUTH)", f"{_HIERARCHY} -k address",
+        "the authority of a hostname's servers certifies no address",
+    ),
+    Mutation(
+        "core/profiles/constraints.py", ', NameSubtree(SanType.IP, "::/0"))', ",)", f"{_HIERARCHY} -k address",
+        "the authority of a hostname's servers certifies no IPv6 address",
+    ),
+    Mutation(
+        "authority/drafting.py", "        constraints=order.constraints,\n    )\n    try:\n", "    )\n    try:\n",
+        f"{_AUTHORIZATION} -k may_issue", "the hook is told what an authority may issue",
+    ),
     # What a request is refused for.
     Mutation(
         "authority/requests.py", "_LONGEST_REQUEST: Final = 40 * 1024", "_LONGEST_REQUEST: Final = 64 * 1024",
@@ -127,12 +196,12 @@ MUTATIONS = [
         "names are under the issuer's constraints",
     ),
     Mutation(
-        "authority/limits.py", "wanted <= usages if wanted else profile.role is Role.AUTHORITY",
+        "authority/limits.py", "wanted - {_OCSP_SIGNING} <= usages if wanted else profile.role is Role.AUTHORITY",
         "wanted <= usages or profile.role is Role.AUTHORITY", f"{_AUTHORITY} -k purposes",
         "an authority below has no other purposes",
     ),
     Mutation(
-        "authority/limits.py", "wanted <= usages if wanted else profile.role is Role.AUTHORITY",
+        "authority/limits.py", "wanted - {_OCSP_SIGNING} <= usages if wanted else profile.role is Role.AUTHORITY",
         "wanted <= usages", f"{_AUTHORITY} -k purposes",
         "an end entity without purposes is not issued under some",
     ),
@@ -156,7 +225,7 @@ MUTATIONS = [
         "            pass\n", _AUTHORIZATION, "what was denied is written down",
     ),
     Mutation(
-        "authority/opened.py", "authorize=self._authorize,", "authorize=None,", _AUTHORIZATION,
+        "authority/opened.py", "authorize=self.authorize,", "authorize=None,", _AUTHORIZATION,
         "the hook that was given is the one that is asked",
     ),
     # The order of the steps.
@@ -188,7 +257,7 @@ MUTATIONS = [
         f"{_BATCHES} {_AUTHORITY}", "a row of the log for each certificate",
     ),
     Mutation(
-        "authority/issuance.py", "        check_unrevoked(transaction, draft.order.renews)\n", "        pass\n",
+        "authority/issuance.py", "            check_unrevoked(transaction, draft.order.renews)\n", "            pass\n",
         f"{_RENEWAL} -k between", "I10: a revocation that comes before the reservation counts",
     ),
     Mutation(
@@ -216,8 +285,22 @@ MUTATIONS = [
         f"{_BATCHES} {_KILLED} -k batch", "I12: one batch in memory, and pending after a crash",
     ),
     Mutation(
-        "authority/batches.py", "copy(self.error or revoked_meanwhile())", "(self.error or revoked_meanwhile())",
+        "authority/batches.py", "    return error.with_traceback(None)\n", "    return error\n",
         f"{_BATCHES} -k bad", "an outcome keeps no frames",
+    ),
+    Mutation(
+        "authority/batches.py", "    error.__cause__ = error.__context__ = None\n", "", f"{_BATCHES} -k somebody",
+        "an outcome keeps no frames by what it was raised from",
+    ),
+    Mutation(
+        "authority/batches.py",
+        "    error.__cause__ = error.__context__ = None\n    return error.with_traceback(None)\n",
+        "    from copy import copy\n\n    return copy(error)\n", f"{_BATCHES} -k somebody",
+        "an error that cannot be copied spoils no other order",
+    ),
+    Mutation(
+        "authority/batches.py", "IssuanceError(str(failures[0]))", "failures[0]", f"{_BATCHES} -k signer",
+        "a signer's failure is raised with what it came from",
     ),
     Mutation(
         "authority/batches.py", "        if not failures and slot.draft is not None:",
@@ -265,8 +348,8 @@ MUTATIONS = [
         "I11: no key in a traceback with its locals",
     ),
     Mutation(
-        "authority/issued.py", "        write_private((Path(path), Secret(self.to_pem(password=_checked(password)))))\n",
-        "        content = self.to_pem(password=_checked(password))\n"
+        "authority/issued.py", "        write_private((Path(path), Secret(self.to_pem(password=given.if_any()))))\n",
+        "        content = self.to_pem(password=given.if_any())\n"
         "        write_private((Path(path), Secret(content)))\n",
         _SECRETS, "I11: no key in a local variable",
     ),
@@ -281,7 +364,8 @@ MUTATIONS = [
         "authority/files.py", "        os.fsync(file.fileno())\n", "", _SECRETS, "on the disk before it takes its place",
     ),
     Mutation(
-        "authority/issued.py", "    if not isinstance(password, bytes) or not 0 < len(password) <= _LONGEST_PASSWORD:",
-        "    if False:", _SECRETS, "a password that is none",
+        "authority/issued.py",
+        "        if not isinstance(self._given, bytes) or not 0 < len(self._given) <= _LONGEST_PASSWORD:",
+        "        if False:", _SECRETS, "a password that is none",
     ),
 ]  # fmt: skip

@@ -17,7 +17,7 @@ _KEYS = "tests/cli/test_keys.py"
 MUTATIONS = [
     Mutation(
         "authority/pkcs11_tokens.py",
-        "        if self._refused.get(label) == pin:",
+        "        if self._refused.get(label) == digest:",
         "        if False:",
         f"{_TOKENS} -k tried_once",
         "a wrong PIN is tried once: tokens lock themselves",
@@ -31,10 +31,32 @@ MUTATIONS = [
     ),
     Mutation(
         "authority/pkcs11_tokens.py",
-        "        with self._module.lock, _in_our_words(self.label):\n            try:",
-        "        with _in_our_words(self.label):\n            try:",
+        "        with self._module.lock, _leaving_no_errors():\n"
+        "            return _in_our_words(self.label, lambda: self._asked(work))",
+        "        with _leaving_no_errors():\n            return _in_our_words(self.label, lambda: self._asked(work))",
         f"{_TOKENS} -k two_threads",
         "a module that was told of no threads is called by one at a time",
+    ),
+    Mutation(
+        "authority/pkcs11_tokens.py",
+        "        _EMPTYING.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_side=True)\n",
+        "        pass\n",
+        f"{_TOKENS} -k upon_openssl",
+        "what a token's module could not do is not held against TLS",
+    ),
+    Mutation(
+        "authority/pkcs11_tokens.py",
+        "            self._module.check_pin(self.label, self._read_pin())\n",
+        "            pass\n",
+        f"{_TOKENS} -k after_others",
+        "a wrong PIN is wrong where the process is logged in",
+    ),
+    Mutation(
+        "authority/pkcs11_tokens.py",
+        "            self.check_pin(label, pin)\n            self.sessions[label] = token.open()\n",
+        "            self.sessions[label] = token.open()\n",
+        f"{_TOKENS} -k others_than_us",
+        "a wrong PIN is wrong where the token is logged in",
     ),
     Mutation(
         "authority/pkcs11.py",

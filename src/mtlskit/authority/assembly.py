@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 
 from mtlskit.authority.signers import Signer, signature_hash
 from mtlskit.core.profiles import PublicKey
-from mtlskit.core.profiles.encoding import element
 from mtlskit.core.validation import der
+from mtlskit.errors import IssuanceError, MTLSError
 
 Builder: TypeAlias = x509.CertificateBuilder | x509.CertificateRevocationListBuilder
 
@@ -26,7 +26,7 @@ _EMPTY_BIT_STRING: Final = b"\x03\x01\x00"
 
 
 class Assembly:
-    """Takes builders apart for one key, and puts its signatures in. Raises what the signer raises.
+    """Takes builders apart for one key, and puts its signatures in.
 
     `algorithm` is the AlgorithmIdentifier of its signatures, in DER.
     """
@@ -46,11 +46,20 @@ class Assembly:
 
     def unsigned(self, content: bytes) -> bytes:
         """The whole in DER with an empty signature, for what `to_be_signed` gave: for a look before it is signed."""
-        return _assembled(content, self.algorithm, b"")
+        return self._assembled(content, b"")
 
     def sign(self, content: bytes) -> bytes:
-        """The whole in DER, signed, for what `to_be_signed` gave."""
-        return _assembled(content, self.algorithm, self._signer.sign(content))
+        """The whole in DER, signed, for what `to_be_signed` gave; raises IssuanceError where the signer fails."""
+        try:
+            signature = self._signer.sign(content)
+        except MTLSError:
+            raise
+        except Exception as error:
+            raise IssuanceError(f"expected a signature, got {type(error).__name__} from the signer") from error
+        return self._assembled(content, signature)
+
+    def _assembled(self, content: bytes, signature: bytes) -> bytes:
+        return der.sequence(content, self.algorithm, der.encoded(der.BIT_STRING, b"\x00", signature))
 
     def _taken_apart(self, builder: Builder) -> tuple[bytes, bytes]:
         """What has to be signed, and the whole with an empty signature."""
@@ -63,10 +72,6 @@ class Assembly:
         nobody, moment = x509.Name([]), datetime(2000, 1, 1)
         content, unsigned = self._taken_apart(x509.CertificateBuilder(nobody, nobody, public_key, 1, moment, moment))
         return unsigned[unsigned.index(content) + len(content) : -len(_EMPTY_BIT_STRING)]
-
-
-def _assembled(content: bytes, algorithm: bytes, signature: bytes) -> bytes:
-    return element(der.SEQUENCE, content, algorithm, element(der.BIT_STRING, b"\x00", signature))
 
 
 def _recording_key(public_key: PublicKey) -> type[Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn, TypeVar, cast
@@ -15,6 +15,7 @@ from mtlskit.authority.authorization import Authorize
 from mtlskit.authority.creation import (
     Plan,
     authority_name,
+    check_constraints,
     make_intermediate,
     make_root,
     signer_of,
@@ -23,12 +24,20 @@ from mtlskit.authority.creation import (
 from mtlskit.authority.desk import Desk
 from mtlskit.authority.exporting import export_pkcs12
 from mtlskit.authority.generations import Generation, KeyPlace
+from mtlskit.authority.inheritance import check_last_list
 from mtlskit.authority.issuance import Issuing, Order, issue
 from mtlskit.authority.issued import IssuedCertificate
-from mtlskit.authority.ledger import AUTHORITY, Reservation, Revocation, scan_reservations
+from mtlskit.authority.ledger import (
+    AUTHORITY,
+    IssuerLedger,
+    Ledger,
+    Reservation,
+    Revocation,
+    scan_reservations,
+)
 from mtlskit.authority.lists import Expired, ListOrder, complete_list, delta_list
 from mtlskit.authority.opened import OpenedAuthority, find_authority
-from mtlskit.authority.revocation import RevocationReason, release, revoke
+from mtlskit.authority.revocation import RevocationReason, release, revoke_with_twins
 from mtlskit.authority.rotation import Rotation
 from mtlskit.authority.scope import WHOLE, ListScope
 from mtlskit.authority.serials import read_serial
@@ -50,6 +59,7 @@ from mtlskit.errors import ConfigurationError, Conflict, NotFound
 from mtlskit.ports import Record, Store
 
 _YEARS_10 = timedelta(days=3650)
+_OPENING = ("signer", "clock", "authorize")  # what `create` takes that `open` takes as well
 _T = TypeVar("_T")
 
 
@@ -119,16 +129,26 @@ class CertificateAuthority(Desk):
 
     @classmethod
     def ensure(cls, name: str, *, store: Store, **settings: Any) -> CertificateAuthority:
-        """The authority of that name, made as by `create` where there is none. All who call it at once get the same."""
-        clock, authorize = settings.get("clock", _utc_now), settings.get("authorize")
-        try:
-            return cls.open(name, store=store, clock=clock, authorize=authorize)
-        except NotFound:
-            pass
+        """The authority of that name, made as by `create` where there is none. All who call it at once get the same.
+
+        Raises Conflict where there is one with other `constraints` than those that are given here, ConfigurationError
+        where it has not the key of `signer`.
+        """
+        opening: dict[str, Any] = {each: settings[each] for each in _OPENING if each in settings}
+        with suppress(NotFound):
+            return cls._reopen(name, store, settings, opening)
         try:
             return cls.create(name, store=store, **settings)
         except Conflict:
-            return cls.open(name, store=store, clock=clock, authorize=authorize)
+            return cls._reopen(name, store, settings, opening)
+
+    @classmethod
+    def _reopen(
+        cls, name: str, store: Store, settings: Mapping[str, Any], opening: Mapping[str, Any]
+    ) -> CertificateAuthority:
+        found = cls.open(name, store=store, **opening)
+        check_constraints(name, found.certificate, settings.get("constraints"))
+        return found
 
     @classmethod
     def take_over(
@@ -138,6 +158,7 @@ class CertificateAuthority(Desk):
         *,
         store: Store,
         signer: Signer | None = None,
+        last_crl: x509.CertificateRevocationList | None = None,
         locations: Locations = NO_LOCATIONS,
         requester: str = "",
         clock: Callable[[], datetime] = _utc_now,
@@ -149,6 +170,11 @@ class CertificateAuthority(Desk):
         with the field's name for a certificate that is no authority's, is not valid now or has a weak key, Conflict
         where the store has an authority of that name or with that key. Of what it issued before nothing is known here:
         `record` tells it.
+
+        `last_crl` is the last complete list that it has signed: what is on that stays revoked, recorded or not, and the
+        lists made here have higher numbers. It is refused where it is of another issuer, has not this key's signature,
+        is a delta list, or one of a part (with an issuing distribution point). Without it, lists begin at number 1 and
+        have nothing that was revoked before: whoever still has a list of that time believes that one, and not these.
         """
         certificates = tuple(chain.certificates if isinstance(chain, SigningChain) else chain)
         if signer is None and not isinstance(chain, SigningChain):
@@ -161,7 +187,8 @@ class CertificateAuthority(Desk):
             name=authority_name(name), signer=key_signer, place=place, constraints=NO_CONSTRAINTS, lifetime=None,
             requester=requester, now=clock(), locations=locations,
         )  # fmt: skip
-        take_over(plan, store, certificates[0], certificates[1:])
+        last = None if last_crl is None else check_last_list(last_crl, certificates[0])
+        take_over(plan, store, certificates[0], certificates[1:], last)
         return cls.open(name, store=store, clock=clock, signer=key_signer, authorize=authorize)
 
     @classmethod
@@ -315,12 +342,19 @@ class CertificateAuthority(Desk):
         `certificate` is the certificate or its serial number: an int, hexadecimal text in any notation, or `decimal:`
         and digits. A second call changes nothing and gives the first revocation, but for a hold, which a lasting reason
         replaces and `release` ends. `requester` is for the audit log. Raises NotFound for what was not issued here.
+
+        `key_compromise` is about the key: every other certificate of this authority for it is revoked as well before
+        this returns, and no authority of the store ever certifies it again. If that is interrupted, call it again.
+        No private key is needed, neither in the store nor from a signer.
         """
         parsed, now = RevocationReason.parse(reason), self._opened.clock()
-        return self._with_issuer_of(
-            certificate,
-            lambda issuing, serial, der: revoke(issuing, serial, reason=parsed, requester=requester, now=now, der=der),
-        )
+
+        def work(ledger: Ledger, serial: int, der: bytes | None) -> Revocation:
+            return revoke_with_twins(
+                ledger, self._ledgers(), serial, reason=parsed, requester=requester, now=now, der=der
+            )
+
+        return self._with_ledger_of(certificate, work)
 
     def release(
         self, certificate: int | str | x509.Certificate | SigningChain, *, requester: str = ""
@@ -331,20 +365,19 @@ class CertificateAuthority(Desk):
         so it may be called again. Raises Conflict for a revocation that lasts, NotFound for what was not issued here.
         """
         now = self._opened.clock()
-        return self._with_issuer_of(
-            certificate,
-            lambda issuing, serial, der: release(issuing, serial, requester=requester, now=now, der=der),
+        return self._with_ledger_of(
+            certificate, lambda ledger, serial, der: release(ledger, serial, requester=requester, now=now, der=der)
         )
 
     def record(self, certificates: Iterable[x509.Certificate], *, requester: str = "") -> None:
         """Writes certificates down that the authority issued before it was taken over, so that they can be revoked.
 
-        Those that are known already stay as they are. Raises IssuanceError where one was not issued by it; then none is
-        written.
+        Those that are known already stay as they are; those with a compromised key are revoked as well. Raises
+        IssuanceError where one was not issued by any of its generations, or has a serial number that no list can tell;
+        then none is written.
         """
-        record_issued(
-            self._opened.issuing(), self.certificate, builtins.list(certificates), requester, self._opened.clock()
-        )
+        issuers = [(each.certificate, self._ledger(each)) for each in self._opened.latest().generations]
+        record_issued(issuers, builtins.list(certificates), requester, self._opened.clock())
 
     def crl(
         self,
@@ -409,17 +442,23 @@ class CertificateAuthority(Desk):
     def __reduce__(self) -> NoReturn:
         raise TypeError("expected a value without a private key to pickle, got CertificateAuthority")
 
-    def _with_issuer_of(
+    def _ledger(self, generation: Generation) -> Ledger:
+        return IssuerLedger(self.name, generation.key_id, self._opened.store)
+
+    def _ledgers(self) -> builtins.list[Ledger]:
+        return [self._ledger(each) for each in self._opened.latest().generations]
+
+    def _with_ledger_of(
         self,
         certificate: int | str | x509.Certificate | SigningChain,
-        work: Callable[[Issuing, int, bytes | None], _T],
+        work: Callable[[Ledger, int, bytes | None], _T],
     ) -> _T:
         found = certificate.certificate if isinstance(certificate, SigningChain) else certificate
         der = to_der(found) if isinstance(found, x509.Certificate) else None
         serial = found.serial_number if isinstance(found, x509.Certificate) else read_serial(found)
-        for generation in reversed(self._opened.latest().generations):
+        for ledger in reversed(self._ledgers()):
             with suppress(NotFound):
-                return work(self._opened.issuing(generation), serial, der)
+                return work(ledger, serial, der)
         raise NotFound(f"expected a certificate issued by {self.name!r}, got the serial number {serial:x}")
 
     def _issuing_lists(self, generation: int | None) -> Issuing:

@@ -19,7 +19,7 @@ from typing import Final, TypeAlias
 
 from cryptography import x509
 
-from mtlskit.core.profiles import Names, Profile, PublicKey
+from mtlskit.core.profiles import NO_CONSTRAINTS, AuthorityConstraints, Names, Profile, PublicKey
 from mtlskit.errors import IssuanceError
 
 _LONGEST: Final = 500  # characters of a reason
@@ -31,6 +31,7 @@ class IssuanceRequest:
 
     `lifetime` counts from now. `csr` is the certification request whose key it is, its proof of possession checked;
     None where the key was made here or is that of a certificate. `renews` is the certificate that this one follows.
+    `constraints` are those in the certificate of an authority; where nothing is constrained, it may issue anything.
     """
 
     authority: str
@@ -41,6 +42,7 @@ class IssuanceRequest:
     requester: str
     csr: x509.CertificateSigningRequest | None = field(default=None, repr=False)
     renews: x509.Certificate | None = field(default=None, repr=False)
+    constraints: AuthorityConstraints = NO_CONSTRAINTS
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
-from copy import copy
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 from typing import Final, TypeAlias
 
+from mtlskit.authority.compromised_keys import compromised
 from mtlskit.authority.drafting import Draft, Issuing, Order, draft_of
-from mtlskit.authority.issuance import record_all, reserve_all, revoked_meanwhile, sign
+from mtlskit.authority.issuance import CompromisedKeys, record_all, reserve_all, revoked_meanwhile, sign
 from mtlskit.authority.issued import IssuedCertificate
 from mtlskit.authority.opened import OpenedAuthority
 from mtlskit.authority.orders import CertificateOrder, NewKey, prepare
@@ -25,6 +25,7 @@ from mtlskit.core.certificates import PresentedChain
 from mtlskit.errors import ConfigurationError, IssuanceError, MTLSError
 
 BATCH_SIZE: Final = 100
+LARGEST_BATCH: Final = 250  # in larger transactions a store would let nobody else work beside them
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +67,17 @@ class _Slot:
 
     def outcome(self, presented: Sequence[bytes]) -> Outcome:
         if self.error is not None or self.prepared is None:
-            # A copy is without the frames that it was raised in, which would keep the whole batch in memory.
-            return Unfilled(self.index, self.order, copy(self.error or revoked_meanwhile()))
+            return Unfilled(self.index, self.order, _without_frames(self.error or revoked_meanwhile()))
         chain = (self.der, *presented)
         issued = self.prepared.issued(chain) if isinstance(self.prepared, NewKey) else PresentedChain(chain)
         return Filled(self.index, self.order, issued)
+
+
+# The frames that it was raised in, and what it was raised from, would keep the whole batch in memory. It is no copy: of
+# an exception of somebody else's there may be none to be had.
+def _without_frames(error: MTLSError) -> MTLSError:
+    error.__cause__ = error.__context__ = None
+    return error.with_traceback(None)
 
 
 def issue_many(
@@ -82,8 +89,10 @@ def issue_many(
     threads: int,
 ) -> Iterator[Outcome]:
     """As `CertificateAuthority.issue_many`; raises ConfigurationError at once, the rest when it is asked for more."""
-    if batch_size < 1 or threads < 1:
-        raise ConfigurationError(f"expected a batch size and threads of at least 1, got {batch_size} and {threads}")
+    if not 1 <= batch_size <= LARGEST_BATCH or threads < 1:
+        raise ConfigurationError(
+            f"expected a batch size of 1 to {LARGEST_BATCH} and at least one thread, got {batch_size} and {threads}"
+        )
     return _issue_many(opened, orders, batch_size, progress or (lambda _done, _total: None), threads)
 
 
@@ -125,9 +134,17 @@ def _reserve(issuing: Issuing, batch: Sequence[_Slot]) -> Issuing:
         if slot.prepared is not None:
             slot.draft, slot.error = _drafted(issuing, slot.prepared)
     wanted = [slot for slot in batch if slot.draft is not None]
-    drafts = reserve_all(issuing, [slot.draft for slot in wanted if slot.draft is not None])
-    for slot, draft in zip(wanted, drafts, strict=True):
-        slot.draft = draft
+    while wanted:
+        try:
+            drafts = reserve_all(issuing, [slot.draft for slot in wanted if slot.draft is not None])
+        except CompromisedKeys as error:
+            for at in error.at:
+                wanted[at].draft, wanted[at].error = None, compromised()
+            wanted = [slot for slot in wanted if slot.draft is not None]
+            continue
+        for slot, draft in zip(wanted, drafts, strict=True):
+            slot.draft = draft
+        break
     return issuing
 
 
@@ -148,7 +165,8 @@ def _sign(issuing: Issuing, slots: Sequence[_Slot], each: _Each) -> MTLSError | 
                 slot.der = sign(issuing.assembly, slot.draft)
             except MTLSError as error:
                 failures.append(error)
-        slot.error = None if slot.der else failures[0]
+        # One of its own for each order: the failure itself is raised in the end, with what it came from.
+        slot.error = None if slot.der else IssuanceError(str(failures[0]))
 
     list(each(signed, slots))
     return failures[0] if failures else None

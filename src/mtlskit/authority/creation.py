@@ -15,9 +15,20 @@ from typing import Final
 from cryptography import x509
 
 from mtlskit.authority.assembly import Assembly
+from mtlskit.authority.compromised_keys import compromised, is_compromised
 from mtlskit.authority.generations import AuthorityRecord, Generation, GenerationState, KeyPlace
+from mtlskit.authority.inheritance import LastList, inherit
 from mtlskit.authority.issuance import Issuing, Order, issue
-from mtlskit.authority.ledger import AUTHORITY, AUTHORITY_KEY, CERTIFICATE, CertificateRecord, Reservation
+from mtlskit.authority.ledger import (
+    AUTHORITY,
+    AUTHORITY_KEY,
+    CERTIFICATE,
+    CertificateRecord,
+    IssuerLedger,
+    Reservation,
+)
+from mtlskit.authority.list_records import start_above
+from mtlskit.authority.possession import check_possession
 from mtlskit.authority.revocation import RevocationReason, revoke
 from mtlskit.authority.serials import draw_serial, serial_key
 from mtlskit.authority.signers import KeySigner, KeyType, Signer, generate_key
@@ -34,6 +45,7 @@ from mtlskit.core.profiles import (
     checked_common_name,
     validity,
 )
+from mtlskit.core.profiles.building import purpose_oid
 from mtlskit.errors import Conflict, NotFound
 from mtlskit.ports import Store, Transaction
 
@@ -66,8 +78,31 @@ class Plan:
 
 
 def signer_of(key_type: KeyType, signer: Signer | None) -> tuple[Signer, KeyPlace]:
-    """The given signer, or one with a new key that the store is to keep."""
-    return (KeySigner(generate_key(key_type)), KeyPlace.STORE) if signer is None else (signer, KeyPlace.SIGNER)
+    """The given signer, or one with a new key that the store is to keep; raises IssuanceError for one without a key."""
+    if signer is None:
+        return KeySigner(generate_key(key_type)), KeyPlace.STORE
+    check_possession(signer)
+    return signer, KeyPlace.SIGNER
+
+
+def check_constraints(name: str, certificate: x509.Certificate, wanted: AuthorityConstraints | None) -> None:
+    """Raises Conflict where the certificate of that authority has others than are wanted; None wants nothing."""
+    if wanted is None:
+        return
+    there, asked = (_comparable(each) for each in (AuthorityConstraints.of(certificate), wanted))
+    different = [field for field in asked if asked[field] != there[field]]
+    if different:
+        raise Conflict(f"expected the authority {name!r} with these constraints, got other {', '.join(different)}")
+
+
+def _comparable(constraints: AuthorityConstraints) -> dict[str, object]:
+    names = constraints.name_constraints()
+    return {
+        "path_length": constraints.path_length,
+        "extended_key_usages": frozenset(map(purpose_oid, constraints.extended_key_usages)),
+        "permitted": frozenset((names and names.permitted_subtrees) or ()),
+        "excluded": frozenset((names and names.excluded_subtrees) or ()),
+    }
 
 
 def make_root(plan: Plan, store: Store) -> AuthorityRecord:
@@ -80,9 +115,7 @@ def make_root(plan: Plan, store: Store) -> AuthorityRecord:
 
 def make_intermediate(plan: Plan, store: Store, parent: Issuing, above: Sequence[x509.Certificate]) -> AuthorityRecord:
     """A new authority whose certificate `parent` issues; `above` is the parent's own and those over it."""
-    with store.snapshot() as snapshot:
-        if snapshot.get(AUTHORITY, "", plan.name) is not None:
-            raise Conflict(f"expected a new name for an authority, got {plan.name!r}, which there is")
+    _check_new(plan, store)
     certificate = x509.load_der_x509_certificate(issue(parent, certificate_order(plan, number=1)))
     generation = Generation(number=1, certificate=certificate, key_place=plan.place, above=tuple(above))
     record = AuthorityRecord(
@@ -103,17 +136,31 @@ def withdraw(plan: Plan, certificate: x509.Certificate, parent: Issuing) -> None
 
 
 def take_over(
-    plan: Plan, store: Store, certificate: x509.Certificate, above: Sequence[x509.Certificate]
+    plan: Plan, store: Store, certificate: x509.Certificate, above: Sequence[x509.Certificate], last: LastList | None
 ) -> AuthorityRecord:
-    """The authority that a certificate and its key are already; both have been checked."""
+    """The authority that a certificate and its key are already; both have been checked, and its `last` list.
+
+    What that list revokes is written down before the authority is: there is no moment at which it is forgotten.
+    """
     generation = Generation(number=1, certificate=certificate, key_place=plan.place, above=tuple(above))
     record = AuthorityRecord(name=plan.name, generations=(generation,), locations=plan.locations)
     issued = None
     if generation.is_root:
         reservation = reservation_of(certificate, plan, b"")
         issued = CertificateRecord(reservation=reservation, der=to_der(certificate))
-    _store(record, plan, store, issued)
+    if last is not None:
+        _check_new(plan, store)
+        inherit(IssuerLedger(plan.name, plan.key_id, store), last, requester=plan.requester, now=plan.now)
+    _store(record, plan, store, issued, last)
     return record
+
+
+def _check_new(plan: Plan, store: Store) -> None:
+    with store.snapshot() as snapshot:
+        if snapshot.get(AUTHORITY, "", plan.name) is not None:
+            raise Conflict(f"expected a new name for an authority, got {plan.name!r}, which there is")
+        if snapshot.get(AUTHORITY_KEY, "", plan.key_id) is not None:
+            raise _key_is_taken()
 
 
 def self_signed(plan: Plan, *, number: int) -> tuple[Generation, CertificateRecord]:
@@ -155,14 +202,23 @@ def reservation_of(certificate: x509.Certificate, plan: Plan, to_be_signed: byte
 
 
 def store_key(transaction: Transaction, plan: Plan, store: Store) -> None:
-    """Keeps the sealed key, or the mark that it is elsewhere; raises Conflict if an authority has this key already."""
+    """Keeps the sealed key, or the mark that it is elsewhere; raises Conflict if an authority has this key already.
+
+    Raises IssuanceError for a key that is compromised.
+    """
+    if is_compromised(transaction, plan.key_id):
+        raise compromised()
     sealed = ELSEWHERE
     if isinstance(plan.signer, KeySigner) and plan.place is KeyPlace.STORE:
         sealed = store.seal(plan.signer.to_der(), context=key_context(plan.key_id))
     try:
         transaction.insert(AUTHORITY_KEY, "", plan.key_id, sealed)
     except Conflict:
-        raise Conflict("expected a key of its own for an authority, got one that another authority has") from None
+        raise _key_is_taken() from None
+
+
+def _key_is_taken() -> Conflict:
+    return Conflict("expected a key of its own for an authority, got one that another authority has")
 
 
 def open_signer(store: Store, key_id: str) -> KeySigner:
@@ -174,7 +230,9 @@ def open_signer(store: Store, key_id: str) -> KeySigner:
     return KeySigner.from_der(store.unseal(found.value, context=key_context(key_id)))
 
 
-def _store(record: AuthorityRecord, plan: Plan, store: Store, issued: CertificateRecord | None) -> None:
+def _store(
+    record: AuthorityRecord, plan: Plan, store: Store, issued: CertificateRecord | None, last: LastList | None = None
+) -> None:
     generation = record.active
     serial = generation.certificate.serial_number
     with store.transaction() as transaction:
@@ -182,6 +240,8 @@ def _store(record: AuthorityRecord, plan: Plan, store: Store, issued: Certificat
         store_key(transaction, plan, store)
         if issued is not None:
             transaction.insert(CERTIFICATE, plan.key_id, serial_key(serial), issued.to_bytes())
+        if last is not None:
+            start_above(transaction, plan.key_id, last.number)
         transaction.append_audit(
             "authority.created",
             {
@@ -191,6 +251,7 @@ def _store(record: AuthorityRecord, plan: Plan, store: Store, issued: Certificat
                 "parent": record.parent,
                 "key_place": plan.place.value,
                 "requester": plan.requester,
+                **({} if last is None else {"last_crl": str(last.number)}),
             },
         )
         transaction.touch(authority_topic(plan.name))

@@ -134,7 +134,7 @@ def draft_of(issuing: Issuing, order: Order, *, draw: Callable[[], int] = draw_s
         raise IssuanceError("certificate: expected one to renew of a trusted generation, got one of a retired one")
     draft = written(issuing, order, draw())
     if issuing.limits.constrain_names:
-        issuing.limits.check_names(issuing.assembly.unsigned(draft.to_be_signed))
+        issuing.limits.check_names(issuing.assembly.unsigned(draft.to_be_signed), order.names)
     if issuing.authorize is not None:
         _authorize(issuing, issuing.authorize, order)
     return draft
@@ -152,6 +152,7 @@ def written(issuing: Issuing, order: Order, serial: int) -> Draft:
         requester=order.requester,
         reserved_at=order.now,
         not_after=life.not_after,
+        public_key=hashlib.sha256(order.spki or spki_of(order.public_key)).hexdigest(),
     )
     return Draft(order, reservation, to_be_signed)
 
@@ -186,6 +187,7 @@ def _authorize(issuing: Issuing, authorize: Authorize, order: Order) -> None:
         requester=order.requester,
         csr=order.csr,
         renews=None if order.renews is None else order.renews.certificate,
+        constraints=order.constraints,
     )
     try:
         check_authorization(authorize, request)

@@ -31,6 +31,7 @@ _UTC_TIME_OCTETS: Final = 14  # without the Z
 _SERIAL_OCTETS: Final = 20
 _USUAL_KEYS: Final = ("01", "80")  # those of numbers of so many octets, neither more nor less: from the one to below
 _AUTHORITY: Final = b" authority"
+_UNKNOWN: Final = b" unknown"
 NEVER: Final = b"0"  # as the end of what is dropped: before every moment
 
 
@@ -47,7 +48,9 @@ _REASONS: Final = {each.value.encode(): _extension(x509.ReasonFlags[each]) for e
 _REMOVAL: Final = _extension(x509.ReasonFlags.remove_from_crl)
 # By what stands behind the moments in a record: what goes after a UTCTime's digits; and what goes before the serial
 # number, by its length first.
-_TAILS: Final = {reason + role: b"Z" + tail for reason, tail in _REASONS.items() for role in (b"", _AUTHORITY)}
+_TAILS: Final = {
+    reason + role: b"Z" + tail for reason, tail in _REASONS.items() for role in (b"", _AUTHORITY, _UNKNOWN)
+}
 _HEADS: Final = {
     size: {
         why: bytes((der.SEQUENCE, 2 + size + _UTC_TIME_OCTETS + len(tail), der.INTEGER, size))
@@ -177,7 +180,9 @@ def _entry(serial: int, moment: datetime, extensions: bytes) -> bytes:
     return der.sequence(bytes((der.INTEGER, len(number))), number, tagged, b"Z", extensions)
 
 
-def _role(value: bytes) -> Role:
+def _role(value: bytes) -> Role | None:
+    if value.endswith(_UNKNOWN):
+        return None
     return Role.AUTHORITY if value.endswith(_AUTHORITY) else Role.END_ENTITY
 
 

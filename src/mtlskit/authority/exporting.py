@@ -7,6 +7,7 @@ from typing import Final
 from mtlskit.authority.creation import open_signer
 from mtlskit.authority.generations import KeyPlace
 from mtlskit.authority.opened import OpenedAuthority
+from mtlskit.core.pem import Secret
 from mtlskit.errors import ConfigurationError
 
 EVENT: Final = "authority.exported"
@@ -20,11 +21,13 @@ def export_pkcs12(opened: OpenedAuthority, *, password: bytes, requester: str = 
     """
     if not isinstance(password, bytes) or not password:
         raise ConfigurationError("expected a password of at least one byte for the key, got none")
+    given = Secret(password)
+    del password
     active = opened.latest().active
     if active.key_place is not KeyPlace.STORE:
         raise ConfigurationError(f"expected the key of {opened.name!r} in the store, got one that its signer keeps")
     chain = open_signer(opened.store, active.key_id).signing_chain((active.certificate, *active.above))
-    content = chain.to_pkcs12(password=password, name=opened.name)
+    content = Secret(chain.to_pkcs12(password=given.octets(), name=opened.name))
     with opened.store.transaction() as transaction:
         transaction.append_audit(
             EVENT,
@@ -36,4 +39,4 @@ def export_pkcs12(opened: OpenedAuthority, *, password: bytes, requester: str = 
                 "requester": requester,
             },
         )
-    return content
+    return content.octets()

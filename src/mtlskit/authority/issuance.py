@@ -18,13 +18,15 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from mtlskit.authority.assembly import Assembly
+from mtlskit.authority.compromised_keys import compromised, is_compromised
 from mtlskit.authority.drafting import Draft, Issuing, Order, Predecessor, draft_of, order_details, written
 from mtlskit.authority.ledger import AUTHORITY, REVOCATION, finish, reserve
 from mtlskit.authority.serials import draw_serial, serial_key
-from mtlskit.errors import Conflict, IssuanceError, MTLSError, NotFound
+from mtlskit.errors import Conflict, IssuanceError, NotFound
 from mtlskit.ports import Snapshot, Transaction
 
 __all__ = [
+    "CompromisedKeys",
     "Issuing",
     "Order",
     "Superseded",
@@ -43,6 +45,14 @@ class Superseded(Exception):
     """The authority has changed since it was read, in this process or another."""
 
 
+class CompromisedKeys(IssuanceError):
+    """Some drafts are for keys that are compromised: `at` tells which of them, counted from 0."""
+
+    def __init__(self, at: frozenset[int]) -> None:
+        super().__init__(str(compromised()))
+        self.at = at
+
+
 def issue(issuing: Issuing, order: Order, *, draw: Callable[[], int] = draw_serial) -> bytes:
     """The certificate in DER, recorded; raises IssuanceError and StoreError, and then nothing has left.
 
@@ -58,12 +68,14 @@ def issue(issuing: Issuing, order: Order, *, draw: Callable[[], int] = draw_seri
 def reserve_all(issuing: Issuing, drafts: Sequence[Draft], *, draw: Callable[[], int] = draw_serial) -> Sequence[Draft]:
     """Records the drafts as reservations, all or none, under serial numbers that were never used: theirs or others.
 
-    Raises Superseded, IssuanceError where what one renews has been revoked, StoreError.
+    Raises Superseded, CompromisedKeys, IssuanceError where what one renews has been revoked, StoreError.
     """
     for _ in range(_DRAWS):
         try:
             with issuing.store.transaction() as transaction:
                 _check_current(transaction, issuing)
+                _check_renewed(transaction, drafts)
+                _check_keys(transaction, drafts)
                 for draft in drafts:
                     _reserve(transaction, issuing, draft)
         except Conflict:
@@ -75,12 +87,7 @@ def reserve_all(issuing: Issuing, drafts: Sequence[Draft], *, draw: Callable[[],
 
 def sign(assembly: Assembly, draft: Draft) -> bytes:
     """The certificate in DER; raises IssuanceError where the signer fails."""
-    try:
-        return assembly.sign(draft.to_be_signed)
-    except MTLSError:
-        raise
-    except Exception as error:
-        raise IssuanceError(f"expected a signature, got {type(error).__name__} from the signer") from error
+    return assembly.sign(draft.to_be_signed)
 
 
 def record_all(issuing: Issuing, signed: Sequence[tuple[Draft, bytes]]) -> list[bool]:
@@ -118,9 +125,22 @@ def _check_current(transaction: Transaction, issuing: Issuing) -> None:
             raise IssuanceError(f"authority: expected {issuing.authority!r} to be good, got its certificate revoked")
 
 
+def _check_renewed(transaction: Transaction, drafts: Sequence[Draft]) -> None:
+    for draft in drafts:
+        if draft.order.renews is not None:
+            check_unrevoked(transaction, draft.order.renews)
+
+
+# After what is renewed, and in the order of the keys: so nobody who looks at the same ones, or revokes, waits for this
+# one while this one waits for him.
+def _check_keys(transaction: Transaction, drafts: Sequence[Draft]) -> None:
+    keys = sorted({draft.reservation.public_key for draft in drafts})
+    found = {key for key in keys if is_compromised(transaction, key)}
+    if found:
+        raise CompromisedKeys(frozenset(at for at, each in enumerate(drafts) if each.reservation.public_key in found))
+
+
 def _reserve(transaction: Transaction, issuing: Issuing, draft: Draft) -> None:
-    if draft.order.renews is not None:
-        check_unrevoked(transaction, draft.order.renews)
     reserve(transaction, issuing.key_id, draft.reservation)
     transaction.append_audit("certificate.reserved", _reserved_details(issuing, draft))
 

@@ -26,11 +26,15 @@ class IssuedCertificate(SigningChain):
 
     def save(self, path: str | os.PathLike[str], *, password: bytes | None = None) -> None:
         """Writes key and chain into one file in PEM, the key encrypted (PKCS #8) where a password is given."""
-        write_private((Path(path), Secret(self.to_pem(password=_checked(password)))))
+        given = _Password(password)
+        del password
+        write_private((Path(path), Secret(self.to_pem(password=given.if_any()))))
 
     def save_pkcs12(self, path: str | os.PathLike[str], *, password: bytes) -> None:
         """Writes key and chain into one file as PKCS #12 (RFC 7292) under `password`."""
-        write_private((Path(path), Secret(self.to_pkcs12(password=_required(password)))))
+        given = _Password(password)
+        del password
+        write_private((Path(path), Secret(self.to_pkcs12(password=given.octets()))))
 
     def save_pair(
         self, chain: str | os.PathLike[str], key: str | os.PathLike[str], *, password: bytes | None = None
@@ -42,14 +46,18 @@ class IssuedCertificate(SigningChain):
         is beside the old chain: who reads then notices, for every TLS library, and SigningChain, refuses a key that
         is not the certificate's; it reads again, or has to be given a new pair. `save` has no such moment.
         """
-        secret = Secret(self.key_pem(password=password))
+        given = _Password(password)
+        del password
+        secret = Secret(self._key(serialization.Encoding.PEM, given))
         write_private((Path(key), secret), (Path(chain), Secret(self.chain_pem())))
 
     def save_der(
         self, certificate: str | os.PathLike[str], key: str | os.PathLike[str], *, password: bytes | None = None
     ) -> None:
         """As `save_pair` in DER: the certificate alone, for DER knows no chains, and the key in PKCS #8."""
-        secret = Secret(self.key_der(password=password))
+        given = _Password(password)
+        del password
+        secret = Secret(self._key(serialization.Encoding.DER, given))
         write_private((Path(key), secret), (Path(certificate), Secret(self.certificate_der())))
 
     def certificate_der(self) -> bytes:
@@ -58,24 +66,35 @@ class IssuedCertificate(SigningChain):
 
     def key_der(self, *, password: bytes | None = None) -> bytes:
         """The key as PKCS #8 in DER (RFC 5958), encrypted where a password is given; raises ConfigurationError."""
-        return self._key(serialization.Encoding.DER, password)
+        given = _Password(password)
+        del password
+        return self._key(serialization.Encoding.DER, given)
 
     def key_pem(self, *, password: bytes | None = None) -> bytes:
         """The key as PKCS #8 in PEM, encrypted where a password is given; raises ConfigurationError."""
-        return self._key(serialization.Encoding.PEM, password)
+        given = _Password(password)
+        del password
+        return self._key(serialization.Encoding.PEM, given)
 
-    def _key(self, encoding: serialization.Encoding, password: bytes | None) -> bytes:
+    def _key(self, encoding: serialization.Encoding, password: _Password) -> bytes:
         encryption: serialization.KeySerializationEncryption = serialization.NoEncryption()
-        if _checked(password) is not None:
-            encryption = serialization.BestAvailableEncryption(_required(password))
+        if password.if_any() is not None:
+            encryption = serialization.BestAvailableEncryption(password.octets())
         return self.private_key.private_bytes(encoding, serialization.PrivateFormat.PKCS8, encryption)
 
 
-def _checked(password: bytes | None) -> bytes | None:
-    return None if password is None else _required(password)
+class _Password:
+    """A password as it was given, for a `save`: it is not a local variable of what fails."""
 
+    __slots__ = ("_given",)
 
-def _required(password: bytes | None) -> bytes:
-    if not isinstance(password, bytes) or not 0 < len(password) <= _LONGEST_PASSWORD:
-        raise ConfigurationError(f"expected a password of 1 to {_LONGEST_PASSWORD} bytes, got another")
-    return password
+    def __init__(self, given: bytes | None) -> None:
+        self._given = given
+
+    def if_any(self) -> bytes | None:
+        return None if self._given is None else self.octets()
+
+    def octets(self) -> bytes:
+        if not isinstance(self._given, bytes) or not 0 < len(self._given) <= _LONGEST_PASSWORD:
+            raise ConfigurationError(f"expected a password of 1 to {_LONGEST_PASSWORD} bytes, got another")
+        return self._given

@@ -8,7 +8,8 @@
 | `certificate` | issuer key id | serial | CertificateRecord |
 | `revocation` | issuer key id | serial | Revocation: gone when a hold is released |
 
-How revocations change is written down in `changes.py`, what lists were made of them in `list_records.py`.
+A revocation may be of a serial that stands nowhere else: the last list from before a take-over told of it. How they
+change is written down in `changes.py`, what lists were made of them in `list_records.py`.
 
 An issuer key id is SHA-256 over the SubjectPublicKeyInfo in hexadecimal, a serial 40 hexadecimal digits. A serial
 that stands under `reservation` or `certificate` is taken for ever.
@@ -19,13 +20,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, Protocol
 
 from mtlskit.authority.documents import load, quoted, unreadable
 from mtlskit.authority.serials import serial_key
 from mtlskit.core.profiles import Role
 from mtlskit.errors import Conflict, NotFound
-from mtlskit.ports import Record, Snapshot, Transaction
+from mtlskit.ports import Record, Snapshot, Store, Transaction
 
 AUTHORITY: Final = "authority"
 AUTHORITY_KEY: Final = "authority-key"
@@ -34,11 +35,43 @@ CERTIFICATE: Final = "certificate"
 REVOCATION: Final = "revocation"
 WHY_AT: Final = 30  # where the moments of a stored revocation are over, and its reason begins
 NO_END: Final = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)  # of what does not expire (RFC 5280, 4.1.2.5)
+_UNKNOWN: Final = "unknown"
+
+
+class Ledger(Protocol):
+    """Where the certificates of one key of an authority are written down: all that it takes to end them."""
+
+    @property
+    def authority(self) -> str:
+        """The authority's name."""
+        ...
+
+    @property
+    def key_id(self) -> str:
+        """The id of the key in hexadecimal."""
+        ...
+
+    @property
+    def store(self) -> Store:
+        """Where it is."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class IssuerLedger:
+    """A `Ledger` and nothing more: no key is opened for it."""
+
+    authority: str
+    key_id: str
+    store: Store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reservation:
-    """A certificate that is about to be signed, or was when its process ended. Times are UTC."""
+    """A certificate that is about to be signed, or was when its process ended. Times are UTC.
+
+    `public_key` is the id of its key in hexadecimal; empty where nobody said.
+    """
 
     serial_number: int
     tbs_sha256: str
@@ -47,6 +80,7 @@ class Reservation:
     requester: str
     reserved_at: datetime
     not_after: datetime
+    public_key: str = ""
 
     def to_json(self) -> bytes:
         """The stored form."""
@@ -55,7 +89,7 @@ class Reservation:
             f'{{"serial":"{serial_key(self.serial_number)}","tbs_sha256":{quoted(self.tbs_sha256)},'
             f'"profile":{quoted(self.profile)},"subject":{quoted(self.subject)},'
             f'"requester":{quoted(self.requester)},"reserved_at":"{moment_text(self.reserved_at)}",'
-            f'"not_after":"{moment_text(self.not_after)}"}}'
+            f'"not_after":"{moment_text(self.not_after)}","public_key":"{self.public_key}"}}'
         ).encode()
 
     @classmethod
@@ -71,6 +105,7 @@ class Reservation:
                 requester=found["requester"],
                 reserved_at=datetime.fromisoformat(found["reserved_at"]),
                 not_after=datetime.fromisoformat(found["not_after"]),
+                public_key=found.get("public_key", ""),
             )
         except (KeyError, TypeError, ValueError):
             raise unreadable("a certificate") from None
@@ -98,21 +133,22 @@ class CertificateRecord:
 class Revocation:
     """Why and since when (UTC, whole seconds) a serial number is revoked.
 
-    `not_after` is the end of the certificate, `role` whether it is an authority's.
+    `not_after` is the end of the certificate, `role` whether it is an authority's; None where only a list told of it.
     """
 
     serial_number: int
     reason: str
     revoked_at: datetime
     not_after: datetime = NO_END
-    role: Role = Role.END_ENTITY
+    role: Role | None = Role.END_ENTITY
 
     def to_text(self) -> str:
-        """The stored form: since when, the certificate's end, the reason, and `authority` for one of an authority.
+        """The stored form: since when, the certificate's end, the reason, and `authority` for one of an authority
+        or `unknown` for one of whom nobody knows.
 
         No JSON, for there may be millions: it is half as long, and `entries.py` cuts it up where it stands.
         """
-        suffix = "" if self.role is Role.END_ENTITY else f" {self.role}"
+        suffix = "" if self.role is Role.END_ENTITY else f" {self.role or _UNKNOWN}"
         return f"{stamp(self.revoked_at)} {stamp(self.not_after)} {self.reason}{suffix}"
 
     @classmethod
@@ -126,7 +162,7 @@ class Revocation:
                 reason=reason,
                 revoked_at=_moment(since),
                 not_after=_moment(end),
-                role=Role(role),
+                role=None if role == _UNKNOWN else Role(role),
             )
         except (AttributeError, TypeError, ValueError):
             raise unreadable("a revocation") from None

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
 
 from mtlskit.core.certificates import to_der
-from mtlskit.core.profiles import AuthorityConstraints, Profile, Role
+from mtlskit.core.profiles import CROSS, AuthorityConstraints, Names, Profile, Role
 from mtlskit.core.profiles.building import purpose_oid
 from mtlskit.core.validation import COMPATIBLE, Limits
 from mtlskit.core.validation.budget import Budget
 from mtlskit.core.validation.certificate import ParsedCertificate
-from mtlskit.core.validation.constraints import constraint_fault
+from mtlskit.core.validation.constraints import BrokenName, broken_name
 from mtlskit.errors import IssuanceError
+
+_OCSP_SIGNING: Final = ExtendedKeyUsageOID.OCSP_SIGNING
 
 
 class IssuerLimits:
@@ -34,11 +37,14 @@ class IssuerLimits:
     def check_profile(self, profile: Profile, constraints: AuthorityConstraints) -> None:
         """Raises IssuanceError for a purpose that is not the issuer's, and for an authority where none may follow.
 
-        An authority without purposes of its own is bound by those above it.
+        An authority without purposes of its own is bound by those above it. OCSPSigning is nobody's to hand down: who
+        issues for something also says who answers for that (CA/Browser Forum BR, 7.1.2.8 and 7.1.2.10.6).
         """
         wanted = {purpose_oid(usage) for usage in profile.extended_key_usages or constraints.extended_key_usages}
+        if profile.role is Role.AUTHORITY:
+            _check_no_responder(profile, wanted)
         for usages in self._usages:
-            within = wanted <= usages if wanted else profile.role is Role.AUTHORITY
+            within = wanted - {_OCSP_SIGNING} <= usages if wanted else profile.role is Role.AUTHORITY
             if ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE not in usages and not within:
                 allowed, found = (", ".join(sorted(each._name for each in some)) for some in (usages, wanted))
                 raise IssuanceError(
@@ -47,12 +53,17 @@ class IssuerLimits:
         if profile.role is Role.AUTHORITY:
             self._check_path_length()
 
-    def check_names(self, unsigned: bytes) -> None:
-        """Raises IssuanceError for names that the issuer's name constraints do not permit; `unsigned` is DER."""
+    def check_names(self, unsigned: bytes, names: Names) -> None:
+        """Raises IssuanceError for names that the issuer's name constraints do not permit.
+
+        `unsigned` is the certificate in DER, and `names` are those in it: the error says which one it is.
+        """
         chain = (ParsedCertificate(unsigned), *self._chain)
-        fault = constraint_fault(chain, COMPATIBLE, Budget(Limits()))
-        if fault is not None:
-            raise IssuanceError(f"name_constraints: {fault.detail}")
+        broken = broken_name(chain, COMPATIBLE, Budget(Limits()))
+        if broken is not None:
+            raise IssuanceError(
+                f"name_constraints: expected names that every CA above permits, got {_told(broken, names)}"
+            )
 
     def _check_path_length(self) -> None:
         for below, certificate in enumerate(self._chain, start=1):
@@ -60,3 +71,23 @@ class IssuerLimits:
                 raise IssuanceError(
                     f"path_length: expected at most {certificate.path_length} authorities below, got one more"
                 )
+
+
+def _told(broken: BrokenName, names: Names) -> str:
+    form = broken.form.name.lower()
+    of_that_form = [san.value for san in names.sans if san.type == form]
+    if broken.position == 0 and broken.at < len(of_that_form):
+        return f"{form} {of_that_form[broken.at]!r:.100}"
+    if broken.position == 0 and names.common_name is not None:
+        return f"common_name {names.common_name!r}"
+    return f"a {form} name"
+
+
+# Whoever is issued a certificate for OCSPSigning answers for its issuer (RFC 6960, 4.2.2.2): an authority with that
+# purpose could take back the revocation of its siblings, and its own. Only the key of a next generation has that right.
+def _check_no_responder(profile: Profile, wanted: set[x509.ObjectIdentifier]) -> None:
+    if _OCSP_SIGNING in wanted and profile != CROSS:
+        raise IssuanceError(
+            "extended_key_usage: expected purposes without OCSPSigning for an authority, which would then answer for "
+            "its issuer, got them with"
+        )

@@ -5,9 +5,10 @@
 | `crl` | issuer key id | number, 20 digits | ListRecord: written with the number, and again when it was signed |
 | `crl-latest` | issuer key id | scope | the number of the last complete list of that scope that was signed |
 | `crl-point` | issuer key id | URL | the scope that this distribution point stands for, for ever |
+| `crl-start` | | issuer key id | the number that the last list had before the authority was taken over |
 
 All lists of an issuer, complete and delta, of whatever scope, share one counter: so a number is never given twice, and
-each is higher than those before it in any process.
+each is higher than those before it in any process, and where that was told than those from before a take-over.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from mtlskit.ports import Snapshot, Transaction
 LIST: Final = "crl"
 LATEST: Final = "crl-latest"
 POINT: Final = "crl-point"
+START: Final = "crl-start"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +93,7 @@ def number_list(
     record = ListRecord(
         # The head is locked first: whoever revokes has it locked to his end.
         last_change=last_change(transaction, issuing.key_id),
-        number=transaction.increment(f"crl:{issuing.key_id}"),
+        number=_start(transaction, issuing.key_id) + transaction.increment(f"crl:{issuing.key_id}"),
         scope=scope.text,
         base=base,
         this_update=this_update,
@@ -111,6 +113,11 @@ def mark_signed(transaction: Transaction, issuing: Issuing, record: ListRecord, 
     details = {"authority": issuing.authority, "issuer_key": issuing.key_id, "number": str(record.number)}
     transaction.append_audit("crl.signed", {**details, "sha256": signed.sha256})
     return signed
+
+
+def start_above(transaction: Transaction, issuer: str, number: int) -> None:
+    """Lets all lists of an issuer that has none yet have numbers above this one."""
+    transaction.insert(START, "", issuer, b"%d" % number)
 
 
 def latest_list(snapshot: Snapshot, issuer: str, scope: ListScope) -> ListRecord | None:
@@ -135,6 +142,11 @@ def no_base(number: int | None) -> NotFound:
     """The error of a delta list that has nothing to start from."""
     got = "none" if number is None else f"the number {number}"
     return NotFound(f"expected a complete list of this scope that was signed to start from, got {got}")
+
+
+def _start(snapshot: Snapshot, issuer: str) -> int:
+    found = snapshot.get(START, "", issuer)
+    return 0 if found is None else int(found.value)
 
 
 def _claim(transaction: Transaction, issuer: str, url: str, scope: str) -> None:

@@ -18,7 +18,6 @@ from typing import Final
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
-from mtlskit.authority.assembly import Assembly
 from mtlskit.authority.changes import Change, changes_after, last_change, read_in_pages
 from mtlskit.authority.entries import NEVER, Entries, entry, removal
 from mtlskit.authority.issuance import Issuing
@@ -34,7 +33,7 @@ from mtlskit.authority.list_records import (
 )
 from mtlskit.authority.scope import WHOLE, ListScope, check_url
 from mtlskit.core.validation import der
-from mtlskit.errors import IssuanceError, MTLSError
+from mtlskit.errors import IssuanceError
 from mtlskit.ports import Store
 
 _EXTENSIONS: Final = 0xA0
@@ -198,21 +197,9 @@ def _signed(issuing: Issuing, order: ListOrder, record: ListRecord, entries: lis
         extensions=_extensions(issuing, order, record),
     )
     whole = _with_entries(issuing.assembly.to_be_signed(builder), entries)
-    signed = _with_signature(issuing.assembly, whole)
+    signed = issuing.assembly.sign(whole)
     with issuing.store.transaction() as transaction:
         return SignedList(signed, mark_signed(transaction, issuing, record, signed))
-
-
-# As `Assembly.sign`, with one copy of the content less: it may be 50 MB.
-def _with_signature(assembly: Assembly, content: bytes) -> bytes:
-    try:
-        signature = assembly._signer.sign(content)
-    except MTLSError:
-        raise
-    except Exception as error:
-        raise IssuanceError(f"expected a signature, got {type(error).__name__} from the signer") from error
-    bits = der.sequence(b"\x00", signature)  # a BIT STRING but for its tag
-    return der.sequence(content, assembly.algorithm, bytes((der.BIT_STRING,)), bits[1:])
 
 
 # RFC 5280, 5.1: in a TBSCertList, revokedCertificates stands before the extensions, and is left out where it is empty.

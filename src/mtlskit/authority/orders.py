@@ -68,9 +68,11 @@ def for_new_key(
     check_end_entity(profile)
     check_names(profile, names)
     key = generate_key(parsed)
+    public_key = key.public_key()
     order = Order(
-        profile=profile, names=names, public_key=key.public_key(), lifetime=lifetime, requester=requester, now=now
-    )
+        profile=profile, names=names, public_key=public_key, lifetime=lifetime, requester=requester, now=now,
+        spki=requests.spki_of(public_key),
+    )  # fmt: skip
     return NewKey(order, key)
 
 

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 
 from mtlskit.authority import pkcs11_keys as keys
-from mtlskit.authority.pkcs11_tokens import Pin, Token
+from mtlskit.authority.pkcs11_tokens import HiddenPin, Pin, Token
 from mtlskit.authority.signers import KeyType, ec_hash
 from mtlskit.errors import Unavailable
 
@@ -26,14 +26,19 @@ class PKCS11Signer:
 
     __slots__ = ("_found", "_key_label", "_public_key", "_token")
 
-    def __init__(self, *, module: str | os.PathLike[str], token_label: str, key_label: str, pin: Pin) -> None:
+    def __init__(
+        self, *, module: str | os.PathLike[str], token_label: str, key_label: str, pin: Pin | HiddenPin
+    ) -> None:
         """Finds the key: `module` is the path of the PKCS #11 library, `pin` the PIN of the user, or what gives it.
 
-        A callable is asked at each login, so that no PIN stays in this object. A wrong PIN is tried once, since tokens
-        lock themselves after a few. Raises NotFound without such a key, ConfigurationError for a module, a PIN or a
-        kind of key that cannot be used, and Unavailable for a token that is away.
+        A callable is asked for each login of the process, so that no PIN stays in this object. A wrong PIN is tried
+        once, since tokens lock themselves after a few; where the process is logged in already, it has to be the same
+        PIN. Raises NotFound without such a key, ConfigurationError for a module, a PIN or a kind of key that cannot be
+        used, and Unavailable for a token that is away.
         """
-        self._token = Token(module, token_label, pin)
+        hidden = HiddenPin.of(pin)
+        del pin
+        self._token = Token(module, token_label, hidden)
         self._key_label = key_label
         self._found: tuple[Any, Any] | None = None
         self._public_key = self._token.ask(lambda session: keys.public_key(session, key_label))
@@ -53,10 +58,12 @@ class PKCS11Signer:
         Raises Conflict where there is one with this label, and otherwise as `PKCS11Signer` does; ConfigurationError
         also for a type of key that the token cannot make.
         """
+        hidden = HiddenPin.of(pin)
+        del pin
         parsed = KeyType.parse(key_type)
-        token = Token(module, token_label, pin)
+        token = Token(module, token_label, hidden)
         token.change(lambda session: keys.make_key(session, key_label, parsed))
-        return cls(module=module, token_label=token_label, key_label=key_label, pin=pin)
+        return cls(module=module, token_label=token_label, key_label=key_label, pin=hidden)
 
     def public_key(self) -> keys.TokenKey:
         """As `Signer.public_key`."""

@@ -15,7 +15,7 @@ from mtlskit.ports import EVERYTHING, Record, Store
 _MOST_ISSUERS: Final = 65_536
 # By what stands behind the moments in a record: one text each, however many entries.
 _REASONS: Final = {
-    each.value.encode() + suffix: each.value for each in RevocationReason for suffix in (b"", b" authority")
+    each.value.encode() + role: each.value for each in RevocationReason for role in (b"", b" authority", b" unknown")
 }
 
 

@@ -2,15 +2,14 @@
 
 What is renewed is what the ledger says, not what somebody holds up: its names, its profile's name and its public key
 are read from the record. They pass through today's checks as if they were new. Of a profile the ledger knows only the
-name: `client` and `server` are ours, any other is given by the caller, under the name that is recorded.
+name: `PROFILES` are ours, any other is given by the caller, under the name that is recorded.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final, cast
+from typing import cast
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -28,12 +27,10 @@ from mtlskit.authority.signers import KeyType, generate_key
 from mtlskit.authority.takeover import RECORDED
 from mtlskit.core.certificates import SigningChain, common_name, to_der
 from mtlskit.core.names import SubjectAlternativeName
-from mtlskit.core.profiles import CLIENT, SERVER, Names, Profile, PublicKey, check_names
+from mtlskit.core.profiles import PROFILES, Names, Profile, PublicKey, check_names
 from mtlskit.core.validation.algorithms import is_usual_key
 from mtlskit.core.validation.frame import read_frame
 from mtlskit.errors import IssuanceError, NotFound
-
-_PROFILES: Final[Mapping[str, Profile]] = {each.name: each for each in (CLIENT, SERVER)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +40,7 @@ class Recorded:
     certificate: x509.Certificate
     reservation: Reservation
     generation: Generation
+    issuer_ends_at: datetime  # of the generation that issues now
 
     @property
     def predecessor(self) -> Predecessor:
@@ -72,15 +70,18 @@ def find_recorded(opened: OpenedAuthority, wanted: int | str | x509.Certificate 
     found = wanted.certificate if isinstance(wanted, SigningChain) else wanted
     serial = found.serial_number if isinstance(found, x509.Certificate) else read_serial(found)
     der = to_der(found) if isinstance(found, x509.Certificate) else None
-    generations = opened.latest().generations
+    latest = opened.latest()
     with opened.store.snapshot() as snapshot:
-        for generation in reversed(generations):
+        for generation in reversed(latest.generations):
             row = snapshot.get(CERTIFICATE, generation.key_id, serial_key(serial))
             record = None if row is None else CertificateRecord.from_bytes(row.value)
             if record is None or record.der is None or der not in (None, record.der):
                 continue
             certificate = x509.load_der_x509_certificate(record.der)
-            recorded = Recorded(certificate=certificate, reservation=record.reservation, generation=generation)
+            recorded = Recorded(
+                certificate=certificate, reservation=record.reservation, generation=generation,
+                issuer_ends_at=min(each.not_valid_after_utc for each in opened.chain),
+            )  # fmt: skip
             check_unrevoked(snapshot, recorded.predecessor)
             if generation.state is GenerationState.RETIRED:
                 raise IssuanceError(
@@ -127,7 +128,8 @@ def _order(
         )
     lifetime = wanted.lifetime
     if lifetime is None and old.reservation.profile != RECORDED:
-        lifetime = old.reservation.not_after - old.reservation.reserved_at
+        before = old.reservation.not_after - old.reservation.reserved_at
+        lifetime = before if now + before <= old.issuer_ends_at else None  # then: what is left
     return Order(
         profile=profile, names=_names(old.certificate), public_key=key.key, lifetime=lifetime,
         requester=wanted.requester, now=now, spki=key.spki, csr=csr, renews=old.predecessor,
@@ -136,7 +138,7 @@ def _order(
 
 def _profile(old: Recorded, given: Profile | None) -> Profile:
     name = old.reservation.profile
-    found = _PROFILES.get(name) if given is None else given
+    found = PROFILES.get(name) if given is None else given
     if found is None:
         raise IssuanceError(f"profile: expected the profile {name!r} to be given, for it is not one of ours, got none")
     if name not in (found.name, RECORDED):

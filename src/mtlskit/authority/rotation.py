@@ -9,11 +9,15 @@ from mtlskit.authority import stages
 from mtlskit.authority.creation import Plan, self_signed, signer_of, withdraw
 from mtlskit.authority.generations import AuthorityRecord, Generation
 from mtlskit.authority.issuance import Superseded
+from mtlskit.authority.ledger import AUTHORITY
 from mtlskit.authority.opened import OpenedAuthority, find_authority
 from mtlskit.authority.signers import KeyType, Signer
 from mtlskit.authority.stages import Remaining
+from mtlskit.authority.takeover import is_issued_by
+from mtlskit.core.certificates import public_key_id
 from mtlskit.core.profiles import AuthorityConstraints
 from mtlskit.errors import ConfigurationError, Conflict
+from mtlskit.ports import Record
 
 if TYPE_CHECKING:
     from mtlskit.authority.authority import CertificateAuthority
@@ -95,7 +99,7 @@ class Rotation:
         if record.active.is_root:
             stages.prepare(record, plan, opened.store, self_signed(plan, number=record.next_number))
         else:
-            self._prepare_below(record, plan, self._parent(record.parent, parent))
+            self._prepare_below(record, plan, self._parent(record, parent))
         opened.latest()
         opened.add_signer(key_signer)
 
@@ -103,23 +107,30 @@ class Rotation:
     def _prepare_below(self, record: AuthorityRecord, plan: Plan, above: OpenedAuthority) -> None:
         made = above.with_latest(lambda: stages.certify_below(plan, record.next_number, above.issuing(), above.chain))
         try:
-            stages.prepare(record, plan, self._opened.store, made)
+            stages.prepare(record, plan, self._opened.store, made, parent=above.name)
         except Superseded:
             withdraw(plan, made[0].certificate, above.issuing())
             raise
 
-    def _parent(self, name: str, given: CertificateAuthority | None) -> OpenedAuthority:
+    def _parent(self, record: AuthorityRecord, given: CertificateAuthority | None) -> OpenedAuthority:
+        above = given._opened if given is not None else self._found_above(record)
+        if not any(is_issued_by(record.active.certificate, each.certificate) for each in above.latest().generations):
+            raise ConfigurationError(f"expected the authority above {record.name!r}, got {above.name!r}")
+        return above
+
+    def _found_above(self, record: AuthorityRecord) -> OpenedAuthority:
         opened = self._opened
-        if not name:
-            raise ConfigurationError(f"expected the authority above {opened.name!r} in the store, got none")
-        if given is not None:
-            if given.name != name:
-                raise ConfigurationError(f"expected the authority above {opened.name!r}, {name!r}, got {given.name!r}")
-            return given._opened
-        return OpenedAuthority(
-            find_authority(opened.store, name), store=opened.store, clock=opened.clock, signer=None,
-            authorize=opened.authorize,
-        )  # fmt: skip
+        found = find_authority(opened.store, record.parent) if record.parent else self._issuer_of(record)
+        return OpenedAuthority(found, store=opened.store, clock=opened.clock, signer=None, authorize=opened.authorize)
+
+    # One that was taken over knows the authority above by its certificate alone.
+    def _issuer_of(self, record: AuthorityRecord) -> Record:
+        keys = {public_key_id(each).hex() for each in record.active.above[:1]}
+        with self._opened.store.snapshot() as snapshot:
+            for each in snapshot.scan(AUTHORITY, ""):
+                if any(one.key_id in keys for one in AuthorityRecord.from_json(each.value).generations):
+                    return each
+        raise ConfigurationError(f"expected the authority above {record.name!r} in the store, got none")
 
     def _certify_each_other(self, requester: str) -> None:
         opened = self._opened

@@ -55,12 +55,8 @@ class ListScope:
             raise IssuanceError(f"partitions: expected 1 to {MOST_PARTITIONS}, got {self.partitions!r}")
         if not is_within(self.partition, 0, self.partitions - 1):
             raise IssuanceError(f"partition: expected 0 to {self.partitions - 1}, got {self.partition!r}")
-        if self.url is not None and not (
-            isinstance(self.url, str) and len(self.url) <= _LONGEST_URL and _URL.fullmatch(self.url)
-        ):
-            raise IssuanceError(
-                f"url: expected an http or https URL of at most {_LONGEST_URL} characters, got {self.url!r:.80}"
-            )
+        if self.url is not None:
+            check_url(self.url, "url")
         # A partition without a name would speak for every certificate, and be silent about most of them.
         if self.partitions > 1 and self.url is None:
             raise IssuanceError("url: expected the name of the partition's own distribution point, got none")
@@ -70,11 +66,14 @@ class ListScope:
         """Whether it covers everything."""
         return self.partitions == 1 and self.subjects is Subjects.ALL
 
-    def covers(self, key: str, role: Role) -> bool:
-        """Whether a revocation belongs here: its serial number in hexadecimal, its certificate's role."""
+    def covers(self, key: str, role: Role | None) -> bool:
+        """Whether a revocation belongs here: its serial number in hexadecimal, its certificate's role.
+
+        One whose role nobody knows belongs to the lists of both: missed on none, and of no effect on the other.
+        """
         if self.partitions > 1 and int(key, 16) % self.partitions != self.partition:
             return False
-        return self.subjects is Subjects.ALL or _ROLES[self.subjects] is role
+        return self.subjects is Subjects.ALL or role in (None, _ROLES[self.subjects])
 
     @property
     def extension(self) -> x509.IssuingDistributionPoint | None:
@@ -103,3 +102,11 @@ def is_within(number: object, least: int, most: int) -> bool:
 
 
 WHOLE: Final = ListScope()
+
+
+def check_url(url: str, field: str) -> None:
+    """Raises IssuanceError, which names the field, for what cannot be where a list is."""
+    if not isinstance(url, str) or len(url) > _LONGEST_URL or not _URL.fullmatch(url):
+        raise IssuanceError(
+            f"{field}: expected an http or https URL of at most {_LONGEST_URL} characters, got {url!r:.80}"
+        )

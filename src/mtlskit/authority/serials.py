@@ -34,6 +34,11 @@ def read_serial(serial: int | str) -> int:
         number = _number_in(serial.strip(_BLANK))
     else:
         raise _not_a_serial(serial)
+    return checked_serial(number)
+
+
+def checked_serial(number: int) -> int:
+    """The serial number, if a list can tell of it; raises IssuanceError."""
     if not 0 <= number < _LIMIT:
         raise IssuanceError("serial: expected a number of 20 octets at most and not negative, got another")
     return number

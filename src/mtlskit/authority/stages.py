@@ -27,6 +27,7 @@ from mtlskit.authority.ledger import (
 )
 from mtlskit.authority.revocation import RevocationReason, revoke_within
 from mtlskit.authority.serials import serial_key
+from mtlskit.authority.takeover import record_within
 from mtlskit.authority.topics import authority_topic
 from mtlskit.core.certificates import to_der
 from mtlskit.core.profiles import CROSS, ROOT, AuthorityConstraints, Names, PublicKey
@@ -88,14 +89,15 @@ class Change:
 
 
 def prepare(
-    record: AuthorityRecord, plan: Plan, store: Store, certified: tuple[Generation, CertificateRecord | None]
-) -> AuthorityRecord:
+    record: AuthorityRecord, plan: Plan, store: Store, certified: tuple[Generation, CertificateRecord | None], *,
+    parent: str = "",
+) -> AuthorityRecord:  # fmt: skip
     """The record with one generation more, which issues nothing yet. There must be none that is prepared.
 
-    `certified` is that generation, and what is to be recorded of its certificate.
+    `certified` is that generation, and what is to be recorded of its certificate; `parent` the authority above.
     """
     generation, issued = certified
-    changed = replace(record, generations=(*record.generations, generation))
+    changed = replace(record, generations=(*record.generations, generation), parent=parent)
 
     def also(transaction: Transaction) -> None:
         store_key(transaction, plan, store)
@@ -188,7 +190,8 @@ def _end_trust(
     transaction: Transaction, record: AuthorityRecord, generation: Generation, requester: str, now: datetime
 ) -> None:
     for authority, key_id, certificate in record.certified_by_others(generation):
-        if transaction.get(CERTIFICATE, key_id, serial_key(certificate.serial_number)) is not None:
+        if authority:  # or it is of an authority that the store has not
+            record_within(transaction, authority, key_id, certificate, requester, now)
             revoke_within(
                 transaction, authority, key_id, certificate.serial_number, der=to_der(certificate),
                 reason=RevocationReason.CESSATION_OF_OPERATION, requester=requester, now=now,

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 import click
+from cryptography import x509
 
 from mtlskit.authority import CertificateAuthority
 from mtlskit.cli.authority_words import tell_generation
-from mtlskit.cli.files import read_certificate_files
+from mtlskit.cli.files import read_certificate_files, read_lists
 from mtlskit.cli.options import (
     content_of,
     json_option,
@@ -32,6 +33,11 @@ from mtlskit.ports import Store
 
 _LARGEST_KEY = 65_536  # bytes of a file
 _TYPES = ", ".join(SanType)
+_CLIENTS_OF = (
+    "Only for clients, with DNS names of that hostname alone. URIs, email and IP addresses are not bound, nor is a "
+    "common name beside another name."
+)
+_SERVERS_OF = "Only for servers, with DNS names of that hostname alone and no IP addresses."
 
 _crl_url = click.option("--crl-url", multiple=True, help="Where its revocation list will be; may be repeated.")
 _ocsp_url = click.option("--ocsp-url", multiple=True, help="Where its OCSP responder will be; may be repeated.")
@@ -41,11 +47,12 @@ _issuer_url = click.option("--issuer-url", multiple=True, help="Where its certif
 @click.command()
 @click.argument("name")
 @click.option("--parent", help="The authority above it; without, it is a root.")
-@click.option("--for-clients-of", metavar="HOSTNAME", help="Only for clients, with DNS names of that hostname.")
-@click.option("--for-servers-of", metavar="HOSTNAME", help="Only for servers, with DNS names of that hostname.")
+@click.option("--for-clients-of", metavar="HOSTNAME", help=_CLIENTS_OF)
+@click.option("--for-servers-of", metavar="HOSTNAME", help=_SERVERS_OF)
 @click.option("--path-length", type=click.IntRange(0), help="How many authorities may follow below it.")
 @click.option(
-    "--purpose", "purposes", multiple=True, type=click.Choice([each.value for each in ExtendedKeyUsage]),
+    "--purpose", "purposes", multiple=True,
+    type=click.Choice([ExtendedKeyUsage.CLIENT_AUTH.value, ExtendedKeyUsage.SERVER_AUTH.value]),
     help="What its certificates are for; may be repeated.  [default: anything]",
 )  # fmt: skip
 @click.option("--permitted", multiple=True, help=f"A subtree of names, as in dns:acme.example ({_TYPES}); repeatable.")
@@ -115,6 +122,7 @@ def _subtree(text: str) -> NameSubtree:
 )
 @click.option("--key", help="A file with its private key (PEM); without, a token has it.")
 @password_option
+@click.option("--last-crl", help="Its last complete revocation list (PEM, DER): numbers and revocations go on from it.")
 @_crl_url
 @_ocsp_url
 @_issuer_url
@@ -123,11 +131,14 @@ def _subtree(text: str) -> NameSubtree:
 @store_option
 @json_option
 def take_over(
-    name: str, certificates: Sequence[str], key: str | None, password_file: str | None, crl_url: Sequence[str],
-    ocsp_url: Sequence[str], issuer_url: Sequence[str], token: TokenChoice, requester: str, store_url: str,
-    as_json: bool,
+    name: str, certificates: Sequence[str], key: str | None, password_file: str | None, last_crl: str | None,
+    crl_url: Sequence[str], ocsp_url: Sequence[str], issuer_url: Sequence[str], token: TokenChoice, requester: str,
+    store_url: str, as_json: bool,
 ) -> None:  # fmt: skip
-    """Take over an authority that exists elsewhere, with its certificate and key."""
+    """Take over an authority that exists elsewhere, with its certificate and key.
+
+    Without --last-crl, its lists begin at number 1 and have nothing that was revoked before.
+    """
     found = read_certificate_files(certificates, "an authority's certificate")
     locations = Locations(crl=tuple(crl_url), ocsp=tuple(ocsp_url), issuers=tuple(issuer_url))
     signer = None
@@ -141,9 +152,17 @@ def take_over(
         chain = SigningChain(read_private_key(content_of(key, most=_LARGEST_KEY), password=password), found)
     with opened_or_made(store_url) as store:
         CertificateAuthority.take_over(
-            name, chain or found, store=store, signer=signer, locations=locations, requester=requester
-        )
+            name, chain or found, store=store, signer=signer, locations=locations, requester=requester,
+            last_crl=None if last_crl is None else _last_list(last_crl),
+        )  # fmt: skip
         _tell(store, name, as_json)
+
+
+def _last_list(name: str) -> x509.CertificateRevocationList:
+    found = list(read_lists(name))
+    if len(found) != 1:
+        raise ConfigurationError(f"expected one revocation list in {name!r}, got {len(found)}")
+    return x509.load_der_x509_crl(found[0].der)
 
 
 def _tell(store: Store, name: str, as_json: bool) -> None:

@@ -19,13 +19,11 @@ from mtlskit.authority import CertificateAuthority, KeyType, Signer
 from mtlskit.authority.generations import AuthorityRecord
 from mtlskit.authority.ledger import AUTHORITY
 from mtlskit.authority.opened import find_authority
-from mtlskit.core.profiles import CLIENT, SERVER
 from mtlskit.errors import ConfigurationError
 from mtlskit.ports import Store
 from mtlskit.stores import KeyEncryption, open_store
 
 NO: Final = 1  # the exit status of a command that ran and whose answer is no
-PROFILES: Final = {profile.name: profile for profile in (CLIENT, SERVER)}
 
 _LONGEST_PASSWORD: Final = 1_023  # bytes: what a key's encryption takes
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}

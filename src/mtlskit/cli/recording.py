@@ -36,7 +36,8 @@ def record_issued(
         try:
             authority.record(found, requester=requester)
         except IssuanceError as error:
-            strange = next((file for file, each in named if not is_issued_by(each, authority.certificate)), None)
+            issuers = [each.certificate for each in authority.generations]
+            strange = next((file for file, one in named if not any(is_issued_by(one, each) for each in issuers)), None)
             if strange is None:
                 raise
             raise IssuanceError(f"{error} in {strange!r}") from None

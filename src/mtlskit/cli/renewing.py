@@ -13,7 +13,6 @@ from mtlskit.cli.chains import ChainDelivery, chain_options
 from mtlskit.cli.delivery import Delivery, key_options
 from mtlskit.cli.files import read_request
 from mtlskit.cli.options import (
-    PROFILES,
     ca_option,
     is_given,
     json_option,
@@ -28,6 +27,7 @@ from mtlskit.cli.options import (
 from mtlskit.cli.selection import certificate_choice
 from mtlskit.cli.tokens import TokenChoice, token_options
 from mtlskit.cli.writing import STDOUT
+from mtlskit.core.profiles import PROFILES
 from mtlskit.errors import ConfigurationError
 
 _OF_A_NEW_KEY: Final = {"key_type": "--key-type", "key_out": "--key-out", "password_file": "--password-file"}

@@ -50,14 +50,20 @@ def prepare(
 
 @rotate.command()
 @click.argument("name")
+@click.argument("generation", type=click.IntRange(1), required=False)
 @token_options
 @requester_option
 @store_option
 @json_option
-def activate(name: str, token: TokenChoice, requester: str, store_url: str, as_json: bool) -> None:
-    """Let the prepared key issue from now on, in every process; what the old one issued stays good."""
+def activate(
+    name: str, generation: int | None, token: TokenChoice, requester: str, store_url: str, as_json: bool
+) -> None:
+    """Let the prepared key issue from now on, in every process; what the old one issued stays good.
+
+    With the number of a GENERATION it must be that one: the one that was given out to be trusted.
+    """
     with opened(store_url) as store:
-        made = open_authority(store, name, signer=token.signer()).rotation.activate(requester=requester)
+        made = open_authority(store, name, signer=token.signer()).rotation.activate(generation, requester=requester)
         _tell(store, name, made.number, as_json)
 
 

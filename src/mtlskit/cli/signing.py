@@ -10,7 +10,6 @@ import click
 from mtlskit.cli.chains import ChainDelivery, chain_options
 from mtlskit.cli.files import read_request
 from mtlskit.cli.options import (
-    PROFILES,
     ca_option,
     json_option,
     lifetime_option,
@@ -21,7 +20,7 @@ from mtlskit.cli.options import (
     store_option,
 )
 from mtlskit.cli.tokens import TokenChoice, token_options
-from mtlskit.core.profiles import CLIENT
+from mtlskit.core.profiles import CLIENT, PROFILES
 
 
 @click.command()

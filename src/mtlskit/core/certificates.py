@@ -1,4 +1,4 @@
-"""Certificates as values: what a peer presented, what we sign with, who a client is. Owns PEM, DER and PKCS#12.
+"""Certificates as values: what a peer presented, what we sign with, who a client is; in PEM, DER and PKCS#12.
 
 A private key lives only inside `SigningChain`; nothing here prints one, pickles one or puts one into an error.
 """
@@ -7,64 +7,55 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, NoReturn, TypeAlias
+from typing import Any, NoReturn
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import pkcs12
 from cryptography.x509.name import _ASN1Type
 from cryptography.x509.oid import NameOID
 
 from mtlskit.core.names import SanType, SubjectAlternativeName
+from mtlskit.core.pem import (
+    UNREADABLE,
+    PrivateKey,
+    Secret,
+    certificates_in,
+    certificates_without_keys,
+    pkcs12_in,
+    private_key_in,
+    read_certificate,
+    read_certificates,
+    read_private_key,
+)
 from mtlskit.errors import CertificateError
 
-PrivateKey: TypeAlias = (
-    ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey | rsa.RSAPrivateKey
-)
+__all__ = [
+    "ClientIdentity",
+    "PresentedChain",
+    "PrivateKey",
+    "SigningChain",
+    "common_name",
+    "public_key_id",
+    "read_certificate",
+    "read_certificates",
+    "read_private_key",
+    "read_sans",
+    "shown_subject",
+    "spki_id",
+    "to_der",
+    "to_pem",
+]
 
-# What `cryptography` raises for bytes that are no certificate: two of them are no ValueError.
-_UNREADABLE = (ValueError, UnsupportedAlgorithm, x509.InvalidVersion)
-
-_PEM_LABEL = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----")
-_CERTIFICATE_BLOCK = re.compile(rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 _READABLE_STRINGS = {
     _ASN1Type.UTF8String,
     _ASN1Type.PrintableString,
     _ASN1Type.IA5String,
     _ASN1Type.BMPString,
 }
-
-
-def read_certificates(pem: bytes | str, *, what: str = "a certificate") -> tuple[x509.Certificate, ...]:
-    """All certificates in `pem`, in their order. `what` names the thing in the error.
-
-    Raises CertificateError for no certificate, an unreadable one, or a private key in the text, whose content
-    is never shown.
-    """
-    data = _as_bytes(pem)
-    labels = _PEM_LABEL.findall(data)
-    if any(label.endswith(b"PRIVATE KEY") for label in labels):
-        raise CertificateError(f"expected {what} in PEM, got PEM that holds a private key")
-    return _certificate_blocks(data, what)
-
-
-def read_certificate(data: bytes | str, *, what: str = "a certificate") -> x509.Certificate:
-    """The one certificate in `data`, PEM or DER; raises CertificateError as `read_certificates`."""
-    if isinstance(data, bytes) and b"-----BEGIN" not in data:
-        try:
-            return x509.load_der_x509_certificate(data)
-        except _UNREADABLE as error:
-            raise CertificateError(f"expected {what} in PEM or DER, got {len(data)} unreadable bytes") from error
-    found = read_certificates(data, what=what)
-    if len(found) != 1:
-        raise CertificateError(f"expected {what}, got {len(found)} certificates")
-    return found[0]
 
 
 def to_der(certificate: x509.Certificate) -> bytes:
@@ -106,7 +97,9 @@ class PresentedChain:
     @classmethod
     def from_pem(cls, pem: bytes | str) -> PresentedChain:
         """From PEM, the leaf first; raises CertificateError (a private key in it is refused unseen)."""
-        return cls.from_certificates(*read_certificates(pem, what="a presented chain"))
+        given = Secret(pem)
+        del pem
+        return cls.from_certificates(*certificates_without_keys(given, "a presented chain"))
 
     @classmethod
     def from_certificates(cls, *certificates: x509.Certificate) -> PresentedChain:
@@ -127,7 +120,7 @@ class PresentedChain:
         """All of them, parsed; raises CertificateError where one is not a certificate."""
         try:
             return tuple(map(x509.load_der_x509_certificate, self.ders))
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             raise CertificateError("expected DER certificates in the presented chain, got other bytes") from error
 
     def to_pem(self) -> bytes:
@@ -157,28 +150,29 @@ class SigningChain:
 
     @classmethod
     def from_pem(
-        cls, chain: bytes | str, private_key: bytes | str | None = None, *, password: bytes | None = None
+        cls,
+        chain: bytes | str | Secret,
+        private_key: bytes | str | Secret | None = None,
+        *,
+        password: bytes | Secret | None = None,
     ) -> SigningChain:
         """From the chain in PEM, leaf first, and the key in PEM, apart or in the same text.
 
         `password` opens an encrypted key. Raises CertificateError: no key, a wrong password, a key of another
         certificate. Whether the certificates issue one another is for the peer to judge.
         """
-        data = _as_bytes(chain)
-        certificates = _certificate_blocks(data, "a certificate chain")
-        key = read_private_key(data if private_key is None else _as_bytes(private_key), password=password)
-        return cls(key, certificates)
+        given, secret = Secret.of(chain), Secret.of(password)
+        key = given if private_key is None else Secret.of(private_key)
+        del chain, private_key, password
+        certificates = certificates_in(given, "a certificate chain")
+        return cls(private_key_in(key, secret), certificates)
 
     @classmethod
     def from_pkcs12(cls, data: bytes, *, password: bytes | None = None) -> SigningChain:
         """From PKCS#12 (RFC 7292); raises CertificateError."""
-        try:
-            key, certificate, more = pkcs12.load_key_and_certificates(data, password)
-        except (ValueError, UnsupportedAlgorithm):
-            raise CertificateError("expected PKCS#12 and its password, got something else") from None
-        if key is None or certificate is None:
-            raise CertificateError("expected PKCS#12 with a key and its certificate, got one without")
-        return cls(_supported(key), (certificate, *more))
+        given, secret = Secret(data), Secret(password)
+        del data, password
+        return cls(*pkcs12_in(given, secret))
 
     @property
     def certificate(self) -> x509.Certificate:
@@ -218,17 +212,18 @@ class SigningChain:
         encryption: serialization.KeySerializationEncryption = serialization.NoEncryption()
         if password is not None:
             encryption = serialization.BestAvailableEncryption(password)
-        key = self._private_key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)
-        return key + self.chain_pem()
+        del password
+        return (
+            self._private_key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)
+            + self.chain_pem()
+        )
 
     def to_pkcs12(self, *, password: bytes, name: str | None = None) -> bytes:
         """Key and chain as PKCS#12 under `password`."""
+        encryption = serialization.BestAvailableEncryption(password)
+        del password
         return pkcs12.serialize_key_and_certificates(
-            name.encode() if name else None,
-            self._private_key,
-            self.certificate,
-            self.certificates[1:],
-            serialization.BestAvailableEncryption(password),
+            name.encode() if name else None, self._private_key, self.certificate, self.certificates[1:], encryption
         )
 
     def __repr__(self) -> str:
@@ -239,20 +234,6 @@ class SigningChain:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(f"expected a value without a private key to pickle, got {type(self).__name__}")
-
-
-def read_private_key(data: bytes | str, *, password: bytes | None = None) -> PrivateKey:
-    """The private key in PEM `data`; raises CertificateError without ever showing a byte of it."""
-    try:
-        key = serialization.load_pem_private_key(_as_bytes(data), password)
-    except TypeError:
-        wanted = "a password for the encrypted private key, got none"
-        raise CertificateError(
-            f"expected {wanted if password is None else 'an encrypted private key for the password'}"
-        ) from None
-    except (ValueError, UnsupportedAlgorithm):
-        raise CertificateError("expected a private key in PEM (and its password), got none that opens") from None
-    return _supported(key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -357,34 +338,7 @@ def shown_subject(der: bytes, limit: int = 128) -> str:
 def _shown_subject(der: bytes, limit: int) -> str:
     try:
         text = x509.load_der_x509_certificate(der).subject.rfc4514_string()
-    except _UNREADABLE:
+    except UNREADABLE:
         return ""
     escaped = text.encode("unicode_escape").decode("ascii")
     return escaped if len(escaped) <= limit else escaped[:limit] + "..."
-
-
-def _certificate_blocks(data: bytes, what: str) -> tuple[x509.Certificate, ...]:
-    blocks = _CERTIFICATE_BLOCK.findall(data)
-    if not blocks:
-        raise CertificateError(f"expected {what} in PEM, got no certificate")
-    try:
-        return tuple(map(x509.load_pem_x509_certificate, blocks))
-    except _UNREADABLE:
-        raise CertificateError(f"expected {what} in PEM, got a certificate that does not parse") from None
-
-
-def _supported(key: object) -> PrivateKey:
-    if not isinstance(
-        key,
-        ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey | rsa.RSAPrivateKey,
-    ):
-        raise CertificateError(f"expected an EC, Ed25519, Ed448 or RSA key, got {type(key).__name__}")
-    return key
-
-
-def _as_bytes(pem: bytes | str) -> bytes:
-    if isinstance(pem, str):
-        return pem.encode("utf-8", "replace")
-    if isinstance(pem, bytes):
-        return pem
-    raise CertificateError(f"expected PEM as bytes or str, got {type(pem).__name__}")

@@ -11,6 +11,7 @@ import ipaddress
 import re
 import unicodedata
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
@@ -110,6 +111,11 @@ class SubjectAlternativeName:
     type: SanType
     value: str
 
+    def __post_init__(self) -> None:
+        """Raises InvalidName for what is no type; its text will do."""
+        if type(self.type) is not SanType:
+            object.__setattr__(self, "type", _san_type(self.type))
+
     @classmethod
     def parse(cls, text: str) -> SubjectAlternativeName:
         """From `dns:`, `uri:`, `email:` or `ip:` and a value; raises InvalidName."""
@@ -121,7 +127,7 @@ class SubjectAlternativeName:
     @classmethod
     def of(cls, san_type: SanType, value: str) -> SubjectAlternativeName:
         """A checked entry of `san_type`; raises InvalidName if `value` has not that type's form."""
-        return cls(san_type, _SAN_FORMS[san_type](value))
+        return cls(san_type, _SAN_FORMS[_san_type(san_type)](value))
 
     @classmethod
     def from_general_name(cls, name: x509.GeneralName) -> SubjectAlternativeName | None:
@@ -237,10 +243,19 @@ def _email(value: str) -> str:
 
 
 def _ip(value: str) -> str:
+    # A zone (RFC 4007, 11) says which link of one machine; a certificate has no place for it, and it can be any text.
+    with suppress(ValueError):
+        if "%" not in value:
+            return str(ipaddress.ip_address(value))
+    raise InvalidName(f"expected an IP address without a zone, got {_shown(value)}")
+
+
+# An entry whose type is a mere text would be passed over by every `is`.
+def _san_type(given: str) -> SanType:
     try:
-        return str(ipaddress.ip_address(value))
+        return SanType(given)
     except ValueError:
-        raise InvalidName(f"expected an IP address, got {_shown(value)}") from None
+        raise InvalidName(f"expected a type of name among {', '.join(SanType)}, got {given!r:.80}") from None
 
 
 _SAN_FORMS = {SanType.DNS: _dns, SanType.URI: _uri, SanType.EMAIL: _email, SanType.IP: _ip}

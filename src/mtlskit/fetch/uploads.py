@@ -10,6 +10,7 @@ import base64
 import json
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -17,6 +18,7 @@ from typing import Any
 from cryptography.hazmat.primitives import hashes, serialization
 
 from mtlskit.core.certificates import SigningChain
+from mtlskit.core.pem import Secret
 from mtlskit.errors import CertificateError, ConfigurationError, MTLSError, NotFound, StoreError
 from mtlskit.fetch import preflight
 from mtlskit.ports import Record, Store
@@ -64,9 +66,11 @@ class CertificateUploads:
         for a key of another certificate, a chain out of order, a certificate that is expired or not yet valid, or one
         that is not for clients.
         """
+        given, secret = Secret(chain_pem), Secret(password)
+        key = given if private_key_pem is None else Secret(private_key_pem)
+        del chain_pem, private_key_pem, password
         _check_name(name)
-        secret = password.encode("utf-8") if isinstance(password, str) else password
-        chain = SigningChain.from_pem(chain_pem, private_key_pem, password=secret)
+        chain = SigningChain.from_pem(given, key, password=secret)
         now = self._clock()
         preflight.check_order(chain.certificates)
         preflight.check_usable(chain, now)
@@ -94,12 +98,11 @@ class CertificateUploads:
     def signing_chain(self, certificate_id: str) -> SigningChain:
         """The chain and key of that id, to authenticate with; raises NotFound, or StoreError if it cannot be opened."""
         document = document_of(self._record(certificate_id))
-        try:
+        with suppress(KeyError, ValueError, CertificateError):
             sealed = base64.b64decode(document["private_key"], validate=True)
-            key = self._store.unseal(sealed, context=key_context(certificate_id))
+            key = Secret(self._store.unseal(sealed, context=key_context(certificate_id)))
             return SigningChain.from_pem(document["chain"], key)
-        except (KeyError, ValueError, CertificateError):
-            raise StoreError(f"expected the chain and key of the certificate {certificate_id!r}, got others") from None
+        raise StoreError(f"expected the chain and key of the certificate {certificate_id!r}, got others")
 
     def _record(self, certificate_id: str) -> Record:
         _check_id(certificate_id)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mtlskit.core.validation.constraints import _are_allowed, _network
+from mtlskit.core.validation.constraints import _first_broken, _network
 from mtlskit.core.validation.general_names import Form, Mailbox
 
 HOSTS = [".".join(labels) for size in (1, 2, 3) for labels in itertools.product("abc", repeat=size)]
@@ -71,19 +71,19 @@ def test_each_name_against_each_base(
 ) -> None:
     for name, base in itertools.product(names, bases):
         written = _network(base) if form is Form.IP else base
-        assert _are_allowed(form, [name], [written], []) is is_inside(name, base), (name, base)
-        assert _are_allowed(form, [name], [], [written]) is not touches(name, base), (name, base)
-        assert _are_allowed(form, [name, name], [written], [written]) is False
+        assert (_first_broken(form, [name], [written], []) is None) is is_inside(name, base), (name, base)
+        assert (_first_broken(form, [name], [], [written]) is None) is not touches(name, base), (name, base)
+        assert _first_broken(form, [name, name], [written], [written]) == 0
 
 
 def test_what_has_no_reading_touches_all_that_is_excluded() -> None:
     odd = (OPAQUE,)
-    assert _are_allowed(Form.DIRECTORY, [odd], [()], [])
-    assert not _are_allowed(Form.DIRECTORY, [odd], [], [PLAIN[1]])
-    assert not _are_allowed(Form.DIRECTORY, [PLAIN[2]], [], [odd])
+    assert _first_broken(Form.DIRECTORY, [odd], [()], []) is None
+    assert _first_broken(Form.DIRECTORY, [odd], [], [PLAIN[1]]) == 0
+    assert _first_broken(Form.DIRECTORY, [PLAIN[2]], [], [odd]) == 0
 
 
 def test_what_cannot_be_compared_is_not_allowed_where_its_form_is_constrained() -> None:
-    assert _are_allowed(Form.DNS, [None], [], [])
+    assert _first_broken(Form.DNS, [None], [], []) is None
     for names, permitted, excluded in (([None], ["a"], []), (["a"], ["a", None], []), (["a"], [], [None])):
-        assert not _are_allowed(Form.DNS, names, permitted, excluded)
+        assert _first_broken(Form.DNS, names, permitted, excluded) is not None

@@ -11,10 +11,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from mtlskit.core.durations import in_units
 from mtlskit.core.profiles.constraints import NO_CONSTRAINTS, AuthorityConstraints
 from mtlskit.core.profiles.locations import NO_LOCATIONS, Locations
 from mtlskit.core.profiles.names import Names
-from mtlskit.core.profiles.values import ExtendedKeyUsage, KeyUsage, Profile, Role
+from mtlskit.core.profiles.values import ExtendedKeyUsage, KeyUsage, Profile, ResponderCheck, Role
 from mtlskit.errors import IssuanceError
 
 PublicKey: TypeAlias = ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | ed448.Ed448PublicKey | rsa.RSAPublicKey
@@ -57,20 +58,23 @@ class Issuer:
 def validity(profile: Profile, *, now: datetime, lifetime: timedelta | None, issuer: Issuer | None) -> Validity:
     """From 30 s before `now` (aware of its zone) to `lifetime` after it, the profile's default without one.
 
-    In UTC and whole seconds. An authority for which no lifetime is given lasts as long as its issuer at most. Raises
+    In UTC and whole seconds. Where no lifetime is given, it is the profile's, or what is left of the issuer's. Raises
     IssuanceError for a lifetime outside the profile's and for a life that begins before the issuer's or ends after it.
     """
     allowed = profile.lifetimes
     wanted = allowed.default if lifetime is None else lifetime
+    if not isinstance(wanted, timedelta):
+        raise IssuanceError(f"lifetime: expected a timedelta, got {type(wanted).__name__}")
     if not allowed.minimum <= wanted <= allowed.maximum:
         raise IssuanceError(
-            f"lifetime: expected {allowed.minimum} to {allowed.maximum} for the profile {profile.name!r}, got {wanted}"
+            f"lifetime: expected {in_units(allowed.minimum)} to {in_units(allowed.maximum)} for the profile "
+            f"{profile.name!r}, got {in_units(wanted)}"
         )
     if now.tzinfo is None:
         raise IssuanceError(f"now: expected a moment that knows its time zone, got {now.isoformat()}")
     moment = now.astimezone(UTC).replace(microsecond=0)
-    end = (moment + wanted).replace(microsecond=0)
-    if issuer is not None and lifetime is None and profile.role is Role.AUTHORITY:
+    end = _end(moment, wanted)
+    if issuer is not None and lifetime is None and moment + allowed.minimum <= issuer.not_after:
         end = min(end, issuer.not_after)
     found = Validity(not_before=moment - BACKDATING, not_after=end)
     if issuer is not None and not (issuer.not_before <= found.not_before and found.not_after <= issuer.not_after):
@@ -79,6 +83,13 @@ def validity(profile: Profile, *, now: datetime, lifetime: timedelta | None, iss
             f"{issuer.not_after.isoformat()}, got {found.not_before.isoformat()} to {found.not_after.isoformat()}"
         )
     return found
+
+
+def _end(moment: datetime, lifetime: timedelta) -> datetime:
+    try:
+        return (moment + lifetime).replace(microsecond=0)
+    except OverflowError:
+        raise IssuanceError("lifetime: expected an end before the year 10000, got a later one") from None
 
 
 def certificate_builder(
@@ -107,7 +118,7 @@ def certificate_builder(
         else issuer.authority_key_identifier
     )
     extensions = [*fixed_extensions(profile, constraints), _extension(key_identifier), _extension(above)]
-    extensions += map(_extension, locations.extensions(serial_number))
+    extensions += map(_extension, locations_in(profile, locations).extensions(serial_number))
     if names.sans:
         # Critical only where there is no subject (RFC 5280, 4.2.1.6).
         sans = x509.SubjectAlternativeName([san.general_name() for san in names.sans])
@@ -142,9 +153,18 @@ def fixed_extensions(
     ]
     if usages := profile.extended_key_usages or constraints.extended_key_usages:
         fixed.append(_extension(x509.ExtendedKeyUsage([purpose_oid(usage) for usage in usages])))
+    if profile.responder_check is ResponderCheck.NOT_ASKED:
+        fixed.append(_extension(x509.OCSPNoCheck()))
     if (names := constraints.name_constraints()) is not None:
         fixed.append(x509.Extension(names.oid, True, names))
     return tuple(fixed)
+
+
+def locations_in(profile: Profile, locations: Locations) -> Locations:
+    """Those of an issuer's locations that stand in a certificate of the profile: no list where nobody is to ask."""
+    if profile.responder_check is ResponderCheck.NOT_ASKED:
+        return Locations(issuers=locations.issuers)
+    return locations
 
 
 def _extension(value: x509.ExtensionType) -> x509.Extension[x509.ExtensionType]:
@@ -173,4 +193,5 @@ def purpose_oid(usage: ExtendedKeyUsage | x509.ObjectIdentifier) -> x509.ObjectI
 _PURPOSES: Final = {
     ExtendedKeyUsage.CLIENT_AUTH: ExtendedKeyUsageOID.CLIENT_AUTH,
     ExtendedKeyUsage.SERVER_AUTH: ExtendedKeyUsageOID.SERVER_AUTH,
+    ExtendedKeyUsage.OCSP_SIGNING: ExtendedKeyUsageOID.OCSP_SIGNING,
 }

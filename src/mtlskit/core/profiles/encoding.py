@@ -18,7 +18,7 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from mtlskit.core.names import SanType, SubjectAlternativeName
-from mtlskit.core.profiles.building import Issuer, Validity, fixed_extensions
+from mtlskit.core.profiles.building import Issuer, Validity, fixed_extensions, locations_in
 from mtlskit.core.profiles.locations import NO_LOCATIONS, Locations, location_extensions
 from mtlskit.core.profiles.names import Names
 from mtlskit.core.profiles.values import Profile
@@ -29,17 +29,6 @@ _VERSION_3: Final = bytes.fromhex("a003020102")
 _EXTENSIONS: Final = 0xA3
 _CRITICAL: Final = b"\x01\x01\xff"
 _FIRST_GENERALIZED_YEAR: Final = 2050  # RFC 5280, 4.1.2.5
-_SHORT: Final = 0x80
-
-
-def element(tag: int, *parts: bytes) -> bytes:
-    """The DER of an element with this tag and content."""
-    content = b"".join(parts)
-    length = len(content)
-    if length < _SHORT:
-        return bytes((tag, length)) + content
-    octets = length.to_bytes((length.bit_length() + 7) // 8, "big")
-    return b"".join((bytes((tag, _SHORT | len(octets))), octets, content))
 
 
 class CertificateTemplate:
@@ -56,7 +45,8 @@ class CertificateTemplate:
         self._before = algorithm + issuer.name.public_bytes()
         self._fixed = b"".join(_extension(each.value, critical=each.critical) for each in fixed_extensions(profile))
         self._issuer = _extension(issuer.authority_key_identifier)
-        self._locations = None if locations == NO_LOCATIONS else locations
+        found = locations_in(profile, locations)
+        self._locations = None if found == NO_LOCATIONS else found
 
     def to_be_signed(self, *, names: Names, spki: bytes, serial_number: int, validity: Validity) -> bytes:
         """The TBSCertificate in DER (RFC 5280, 4.1). The names have passed `check_names`.
@@ -68,15 +58,15 @@ class CertificateTemplate:
             extensions.append(_located(locations.crl_urls(serial_number), locations.ocsp, locations.issuers))
         if names.sans:
             extensions.append(_names_extension(names))
-        return element(
+        return der.encoded(
             der.SEQUENCE,
             _VERSION_3,
-            element(der.INTEGER, serial_number.to_bytes(serial_number.bit_length() // 8 + 1, "big")),
+            der.encoded(der.INTEGER, serial_number.to_bytes(serial_number.bit_length() // 8 + 1, "big")),
             self._before,
             _validity(validity.not_before, validity.not_after),
             _subject(names.common_name),
             spki,
-            element(_EXTENSIONS, element(der.SEQUENCE, *extensions)),
+            der.encoded(_EXTENSIONS, der.encoded(der.SEQUENCE, *extensions)),
         )
 
 
@@ -92,7 +82,7 @@ def common_name_in(subject: bytes) -> str | None:
 def object_identifier(oid: x509.ObjectIdentifier) -> bytes:
     """The DER of an object identifier (X.690, 8.19)."""
     first, second, *rest = map(int, oid.dotted_string.split("."))
-    return element(der.OBJECT_IDENTIFIER, *map(_base_128, (40 * first + second, *rest)))
+    return der.encoded(der.OBJECT_IDENTIFIER, *map(_base_128, (40 * first + second, *rest)))
 
 
 def _base_128(number: int) -> bytes:
@@ -107,14 +97,14 @@ def _extension(value: x509.ExtensionType, *, critical: bool = False) -> bytes:
 
 
 def _extension_of(oid: bytes, content: bytes, *, critical: bool = False) -> bytes:
-    return element(der.SEQUENCE, oid, _CRITICAL if critical else b"", element(der.OCTET_STRING, content))
+    return der.encoded(der.SEQUENCE, oid, _CRITICAL if critical else b"", der.encoded(der.OCTET_STRING, content))
 
 
 _NAMES_OID: Final = object_identifier(x509.SubjectAlternativeName.oid)
 _COMMON_NAME_OID: Final = object_identifier(NameOID.COMMON_NAME)
 _USUAL_BITS: Final[Mapping[int, int]] = {91: 26, 44: 12}  # where the key begins in that of P-256 and of Ed25519
 _COMMON_NAME_HEADER: Final = 13  # octets before a text with which all lengths take one octet
-_LONGEST_SHORT_NAME: Final = _SHORT - 12
+_LONGEST_SHORT_NAME: Final = 0x80 - 12  # octets of a text with which every length around it takes one octet
 _KEY_IDENTIFIER: Final = _extension(x509.SubjectKeyIdentifier(bytes(20)))[:-20]
 
 
@@ -138,14 +128,14 @@ def _located(crl: tuple[str, ...], ocsp: tuple[str, ...], issuers: tuple[str, ..
 
 
 def _names_extension(names: Names) -> bytes:
-    content = element(der.SEQUENCE, *map(_general_name, names.sans))
+    content = der.encoded(der.SEQUENCE, *map(_general_name, names.sans))
     # Critical only where there is no subject (RFC 5280, 4.2.1.6).
     return _extension_of(_NAMES_OID, content, critical=names.common_name is None)
 
 
 def _general_name(san: SubjectAlternativeName) -> bytes:
     tag, octets = _GENERAL_NAMES[san.type]
-    return element(tag, octets(san.value))
+    return der.encoded(tag, octets(san.value))
 
 
 _GENERAL_NAMES: Final[Mapping[SanType, tuple[int, Callable[[str], bytes]]]] = {
@@ -162,19 +152,19 @@ def _subject(common_name: str | None) -> bytes:
     text = common_name.encode()
     length = len(text)
     if length > _LONGEST_SHORT_NAME:
-        attribute = element(der.SEQUENCE, _COMMON_NAME_OID, element(der.UTF8_STRING, text))
-        return element(der.SEQUENCE, element(der.SET, attribute))
+        attribute = der.encoded(der.SEQUENCE, _COMMON_NAME_OID, der.encoded(der.UTF8_STRING, text))
+        return der.encoded(der.SEQUENCE, der.encoded(der.SET, attribute))
     heads = bytes((der.SEQUENCE, length + 11, der.SET, length + 9, der.SEQUENCE, length + 7))
     return b"".join((heads, _COMMON_NAME_OID, bytes((der.UTF8_STRING, length)), text))
 
 
 @lru_cache(maxsize=64)  # whoever issues much issues much in one second
 def _validity(not_before: datetime, not_after: datetime) -> bytes:
-    return element(der.SEQUENCE, _time(not_before), _time(not_after))
+    return der.encoded(der.SEQUENCE, _time(not_before), _time(not_after))
 
 
 def _time(moment: datetime) -> bytes:
     text = moment.strftime("%m%d%H%M%SZ")
     if moment.year < _FIRST_GENERALIZED_YEAR:
-        return element(der.UTC_TIME, f"{moment.year % 100:02}{text}".encode())
-    return element(der.GENERALIZED_TIME, f"{moment.year:04}{text}".encode())
+        return der.encoded(der.UTC_TIME, f"{moment.year % 100:02}{text}".encode())
+    return der.encoded(der.GENERALIZED_TIME, f"{moment.year:04}{text}".encode())

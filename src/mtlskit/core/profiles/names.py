@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
@@ -10,10 +12,14 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from mtlskit.core.names import SanType, SubjectAlternativeName
-from mtlskit.core.profiles.values import DNSLabels, Profile, SanPresence
+from mtlskit.core.profiles.values import DNSLabels, Profile, SanPresence, URIForm
 from mtlskit.errors import InvalidName, IssuanceError
 
 LONGEST_COMMON_NAME: Final = 64  # ub-common-name (RFC 5280, appendix A.1), counted as `cryptography` counts
+_LONGEST_SPIFFE_ID: Final = 2048  # octets (SPIFFE-ID, 2.3)
+# SPIFFE-ID, 2.1 and 2.2: a workload's has a path; nothing is percent-encoded, and there is no query or fragment.
+_SPIFFE_ID: Final = re.compile(r"spiffe://[a-z0-9._-]{1,255}(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._-]+)+", re.ASCII)
+_AMBIGUOUS: Final = re.compile(r'[",\\]')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,8 +63,9 @@ class Names:
         return self.common_name is not None or bool(self.sans)
 
     def __str__(self) -> str:
-        common_name = () if self.common_name is None else (f"CN={self.common_name}",)
-        return ", ".join((*common_name, *map(str, self.sans)))
+        """`CN=device-17, dns:a.example`; what could be read as several names is quoted: `CN="a, dns:b.example"`."""
+        common_name = () if self.common_name is None else (f"CN={_quoted(self.common_name)}",)
+        return ", ".join((*common_name, *(f"{san.type}:{_quoted(san.value)}" for san in self.sans)))
 
 
 _NO_NAMES: Final = Names(common_name=None, sans=())
@@ -93,6 +100,13 @@ def checked_common_name(text: str, *, longest: int = LONGEST_COMMON_NAME) -> str
     return text
 
 
+# As a JSON text where need be, so that different names never have the same text.
+def _quoted(text: str) -> str:
+    if text.isprintable() and not _AMBIGUOUS.search(text):
+        return text
+    return json.dumps(text, ensure_ascii=not text.isprintable())
+
+
 def _several(san_type: SanType, values: Iterable[str]) -> Iterable[str]:
     if isinstance(values, str | bytes):
         raise IssuanceError(f"{san_type}: expected several names, got the one text {values!r}")
@@ -122,9 +136,15 @@ def _check_san(profile: Profile, san: SubjectAlternativeName) -> None:
         )
     if profile.dns_labels is DNSLabels.WITHOUT_UNDERSCORE and san.type is SanType.DNS and "_" in san.value:
         raise IssuanceError(f"{san.type}: expected a hostname without an underscore, got {san.value!r}")
+    if profile.uri_form is URIForm.SPIFFE_ID and san.type is SanType.URI and not _is_spiffe_id(san.value):
+        raise IssuanceError(f"{san.type}: expected a SPIFFE id with a path, got {san.value[:80]!r}")
     rules = profile.san_rules and [rule for rule in profile.san_rules if rule.type is san.type]
     if rules and not any(rule.allows(san) for rule in rules):
         inside = ", ".join(rule.base for rule in rules)
         raise IssuanceError(
             f"{san.type}: expected one inside of {inside} for the profile {profile.name!r}, got {san.value!r}"
         )
+
+
+def _is_spiffe_id(uri: str) -> bool:
+    return len(uri) <= _LONGEST_SPIFFE_ID and _SPIFFE_ID.fullmatch(uri) is not None

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 from typing import Final
 
+from mtlskit.core.durations import in_units
+from mtlskit.core.given import instance, instances, member, members, number
 from mtlskit.core.names import Hostname, SanType, SubjectAlternativeName
 from mtlskit.errors import ConfigurationError, InvalidName
 
@@ -36,6 +38,18 @@ class ExtendedKeyUsage(StrEnum):
 
     CLIENT_AUTH = "client_auth"
     SERVER_AUTH = "server_auth"
+    OCSP_SIGNING = "ocsp_signing"
+
+
+class ResponderCheck(StrEnum):
+    """Whether those who take an OCSP responder's word are to ask whether it is revoked itself.
+
+    `NOT_ASKED` is id-pkix-ocsp-nocheck (RFC 6960, 4.2.2.2.1). Who then gets hold of the key speaks for the issuer for
+    as long as the certificate lasts: it is to last for a short time, and may be nothing but a responder's.
+    """
+
+    ASKED = "asked"
+    NOT_ASKED = "not_asked"
 
 
 class SanPresence(StrEnum):
@@ -59,6 +73,13 @@ class DNSLabels(StrEnum):
     WITHOUT_UNDERSCORE = "without_underscore"
 
 
+class URIForm(StrEnum):
+    """What a URI entry has to be: any absolute URI, or the SPIFFE id of a workload (SPIFFE-ID, 2)."""
+
+    ANY = "any"
+    SPIFFE_ID = "spiffe_id"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lifetimes:
     """How long from the moment of issuance a certificate may be good for. Raises ConfigurationError for others."""
@@ -68,16 +89,18 @@ class Lifetimes:
     maximum: timedelta
 
     def __post_init__(self) -> None:
+        for field in ("minimum", "default", "maximum"):
+            instance(timedelta, getattr(self, field), field)
         if not timedelta(0) < self.minimum <= self.default <= self.maximum:
             raise ConfigurationError(
-                f"expected lifetimes of more than nothing, the default between the others, got {self.minimum}, "
-                f"{self.default} and {self.maximum}"
+                "expected lifetimes of more than nothing, the default between the others, "
+                f"got {in_units(self.minimum)}, {in_units(self.default)} and {in_units(self.maximum)}"
             )
 
 
 @dataclass(frozen=True, slots=True)
 class SanRule:
-    """Which SAN entries of one type a profile allows: those inside of `base`.
+    """Which SAN entries of one type (or its text) a profile allows: those inside of `base`.
 
     `dns`: a hostname, and the names below it. `email`: a host, or one address. `ip`: an address or a network. `uri`:
     what the text begins with; it ends with `/` or `:`, so that no longer host begins with it.
@@ -87,8 +110,9 @@ class SanRule:
     base: str
 
     def __post_init__(self) -> None:
-        """Raises ConfigurationError for a base that has not its form."""
-        if not _FORMS[self.type](self.base):
+        """Raises ConfigurationError for a type or a base that has not its form."""
+        object.__setattr__(self, "type", member(SanType, self.type, "the type of a rule"))
+        if not isinstance(self.base, str) or not _FORMS[self.type](self.base):
             raise ConfigurationError(f"expected the base of a {self.type} rule in its form, got {self.base!r}")
 
     def allows(self, san: SubjectAlternativeName) -> bool:
@@ -96,7 +120,8 @@ class SanRule:
         return san.type is self.type and _INSIDE[self.type](san.value, self.base)
 
 
-def _is_host(base: str) -> bool:
+def is_host(base: str) -> bool:
+    """Whether that is a hostname in its canonical form."""
     try:
         return Hostname.parse(base).name == base
     except InvalidName:
@@ -108,15 +133,17 @@ def _is_network(base: str) -> bool:
         ipaddress.ip_network(base)
     except ValueError:
         return False
-    return True
+    return "%" not in base  # a zone, which no certificate has
 
 
 _FORMS: Final[Mapping[SanType, Callable[[str], bool]]] = {
-    SanType.DNS: _is_host,
-    SanType.EMAIL: lambda base: _is_host(base.rpartition("@")[2]),
+    SanType.DNS: is_host,
+    SanType.EMAIL: lambda base: is_host(base.rpartition("@")[2]),
     SanType.IP: _is_network,
     SanType.URI: lambda base: base.isascii() and base.endswith(("/", ":")) and base != ":",
 }
+# The profiles of authorities, and of what was issued before a take-over: the records of certificates have names alone.
+_RESERVED: Final = frozenset({"root", "intermediate", "cross", "recorded"})
 _INSIDE: Final[Mapping[SanType, Callable[[str, str], bool]]] = {
     SanType.DNS: lambda name, base: name.removeprefix("*.") == base or name.endswith(f".{base}"),
     SanType.EMAIL: lambda address, base: address == base or address.endswith(f"@{base}"),
@@ -127,11 +154,13 @@ _INSIDE: Final[Mapping[SanType, Callable[[str, str], bool]]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
-    """One kind of certificate.
+    """One kind of certificate. Members of enumerations can be given by their texts.
 
     `san_rules` bind each SAN entry of a type for which there are some: one of them must allow it. `required_sans`
     are the types of which there must be one. `most_sans` bounds the number of entries. Raises ConfigurationError for
-    an end entity that is to sign certificates or lists (RFC 5280, 4.2.1.3 and 4.2.1.9).
+    an end entity that is to sign certificates or lists (RFC 5280, 4.2.1.3 and 4.2.1.9) or that has the name of
+    an authority's profile, for one that nobody is to ask about and that is more than an OCSP responder, and for any
+    field with another kind of value.
     """
 
     name: str
@@ -143,73 +172,58 @@ class Profile:
     san_presence: SanPresence
     request_names: RequestNames
     dns_labels: DNSLabels = DNSLabels.ANY
+    uri_form: URIForm = URIForm.ANY
+    responder_check: ResponderCheck = ResponderCheck.ASKED
     most_sans: int = 100
     san_rules: tuple[SanRule, ...] = ()
     required_sans: frozenset[SanType] = frozenset()
 
     def __post_init__(self) -> None:
+        for field, read in _FIELDS.items():
+            object.__setattr__(self, field, read(getattr(self, field), field))
         if self.role is Role.END_ENTITY and self.key_usages & {KeyUsage.KEY_CERT_SIGN, KeyUsage.CRL_SIGN}:
             raise ConfigurationError(
                 f"expected an end entity that signs no certificates and no lists, got the profile {self.name!r}"
             )
+        if self.role is Role.END_ENTITY and self.name in _RESERVED:
+            raise ConfigurationError(
+                f"expected an end entity's profile with a name that stands for nothing else, got {self.name!r}"
+            )
+        is_responder = self.role is Role.END_ENTITY and self.extended_key_usages == (ExtendedKeyUsage.OCSP_SIGNING,)
+        if self.responder_check is ResponderCheck.NOT_ASKED and not is_responder:
+            raise ConfigurationError(
+                f"expected a responder for OCSPSigning alone where nobody asks about it, got the profile {self.name!r}"
+            )
 
 
-CLIENT: Final = Profile(
-    name="client",
-    role=Role.END_ENTITY,
-    key_usages=frozenset({KeyUsage.DIGITAL_SIGNATURE}),
-    extended_key_usages=(ExtendedKeyUsage.CLIENT_AUTH,),
-    lifetimes=Lifetimes(minimum=timedelta(seconds=1), default=timedelta(days=90), maximum=timedelta(days=3650)),
-    san_types=frozenset(SanType),
-    san_presence=SanPresence.OPTIONAL,
-    request_names=RequestNames.REQUEST_IF_CALLER_GIVES_NONE,
-)
-SERVER: Final = Profile(
-    name="server",
-    role=Role.END_ENTITY,
-    key_usages=frozenset({KeyUsage.DIGITAL_SIGNATURE}),
-    extended_key_usages=(ExtendedKeyUsage.SERVER_AUTH,),
-    lifetimes=Lifetimes(minimum=timedelta(seconds=1), default=timedelta(days=90), maximum=timedelta(days=398)),
-    san_types=frozenset({SanType.DNS, SanType.IP}),
-    san_presence=SanPresence.REQUIRED,
-    request_names=RequestNames.CALLER_ONLY,
-    dns_labels=DNSLabels.WITHOUT_UNDERSCORE,
-)
-ROOT: Final = Profile(
-    name="root",
-    role=Role.AUTHORITY,
-    key_usages=frozenset({KeyUsage.KEY_CERT_SIGN, KeyUsage.CRL_SIGN}),
-    extended_key_usages=(),
-    lifetimes=Lifetimes(minimum=timedelta(seconds=1), default=timedelta(days=3650), maximum=timedelta(days=9131)),
-    san_types=frozenset(),
-    san_presence=SanPresence.OPTIONAL,
-    request_names=RequestNames.CALLER_ONLY,
-)
-# An authority below another one.
-INTERMEDIATE: Final = replace(
-    ROOT,
-    name="intermediate",
-    lifetimes=Lifetimes(minimum=timedelta(seconds=1), default=timedelta(days=1825), maximum=timedelta(days=9131)),
-)
-# The key of one generation of an authority certified by another, so that who trusts either follows (RFC 4158, 1.5).
-CROSS: Final = replace(INTERMEDIATE, name="cross")
+def _name(value: object, setting: str) -> str:
+    if not isinstance(value, str) or not value or not value.isprintable():
+        raise ConfigurationError(f"expected {setting} to be a printable text, got {value!r:.100}")
+    return str(value)
 
 
-def spiffe(trust_domain: str, *, name: str = "spiffe") -> Profile:
-    """The profile of X.509-SVIDs of one trust domain: one SPIFFE id, for both sides of a connection, an hour long.
+def _of(kind: type[StrEnum]) -> Callable[[object, str], StrEnum]:
+    return lambda value, setting: member(kind, value, setting)
 
-    Raises ConfigurationError for what is no trust domain.
-    """
-    rule = SanRule(SanType.URI, f"spiffe://{trust_domain}/")
-    if not _is_host(trust_domain):
-        raise ConfigurationError(f"expected a SPIFFE trust domain, got {trust_domain!r}")
-    return replace(
-        CLIENT,
-        name=name,
-        extended_key_usages=(ExtendedKeyUsage.CLIENT_AUTH, ExtendedKeyUsage.SERVER_AUTH),
-        lifetimes=Lifetimes(minimum=timedelta(minutes=1), default=timedelta(hours=1), maximum=timedelta(days=7)),
-        san_types=frozenset({SanType.URI, SanType.DNS}),
-        san_presence=SanPresence.REQUIRED,
-        san_rules=(rule,),
-        required_sans=frozenset({SanType.URI}),
-    )
+
+def _set_of(kind: type[StrEnum]) -> Callable[[object, str], frozenset[StrEnum]]:
+    return lambda values, setting: frozenset(members(kind, values, setting))
+
+
+# How each field is read.
+_FIELDS: Final[Mapping[str, Callable[[object, str], object]]] = {
+    "name": _name,
+    "role": _of(Role),
+    "key_usages": _set_of(KeyUsage),
+    "extended_key_usages": lambda values, setting: members(ExtendedKeyUsage, values, setting),
+    "lifetimes": lambda value, setting: instance(Lifetimes, value, setting),
+    "san_types": _set_of(SanType),
+    "san_presence": _of(SanPresence),
+    "request_names": _of(RequestNames),
+    "dns_labels": _of(DNSLabels),
+    "uri_form": _of(URIForm),
+    "responder_check": _of(ResponderCheck),
+    "most_sans": number,
+    "san_rules": lambda values, setting: instances(SanRule, values, setting),
+    "required_sans": _set_of(SanType),
+}

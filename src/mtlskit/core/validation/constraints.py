@@ -51,8 +51,25 @@ class Constraints(NamedTuple):
     excluded: Names
 
 
+class BrokenName(NamedTuple):
+    """A name that is not permitted: of which certificate of a path, and which of its names of that form."""
+
+    position: int
+    form: Form
+    at: int
+
+
 def constraint_fault(chain: Chain, profile: Profile, budget: Budget) -> PathError | None:
     """The refusal of a path (leaf first) by the name constraints of its CAs, the anchor's among them."""
+    broken = broken_name(chain, profile, budget)
+    if broken is None:
+        return None
+    detail = f"expected names that every CA above permits, got a {broken.form.name} name"
+    return chain[broken.position].refused(Reason.NAME_NOT_PERMITTED, detail, form=broken.form.name.lower())
+
+
+def broken_name(chain: Chain, profile: Profile, budget: Budget) -> BrokenName | None:
+    """The first name in a path (leaf first) that the name constraints of its CAs, the anchor's too, do not permit."""
     if not any(issuer.has_constraints for issuer in chain[1:]):
         return None
     above: list[Constraints] = []
@@ -60,40 +77,42 @@ def constraint_fault(chain: Chain, profile: Profile, budget: Budget) -> PathErro
         certificate, is_leaf = chain[position], position == 0
         # 6.1.3 (b): a self-issued certificate is exempt unless it is the leaf. The anchor is nobody's subject.
         if above and (is_leaf or not certificate.self_issued):
-            form = _broken_form(_names(certificate, is_leaf), above, budget)
-            if form is not None:
-                detail = f"expected names that every CA above permits, got a {form.name} name"
-                return certificate.refused(Reason.NAME_NOT_PERMITTED, detail, form=form.name.lower())
+            broken = _broken(_names(certificate, is_leaf), above, budget)
+            if broken is not None:
+                return BrokenName(position, *broken)
         if not is_leaf and certificate.has_constraints:
             above.append(_constraints(certificate, profile))
     return None
 
 
-def _broken_form(found: Names, above: list[Constraints], budget: Budget) -> Form | None:
+def _broken(found: Names, above: list[Constraints], budget: Budget) -> tuple[Form, int] | None:
     for form, names in found.items():
         for constraints in above:
             permitted, excluded = constraints.permitted.get(form, []), constraints.excluded.get(form, [])
             budget.compare(len(names) * (len(permitted) + len(excluded)))
-            if not _are_allowed(form, names, permitted, excluded):
-                return form
+            index = _first_broken(form, names, permitted, excluded)
+            if index is not None:
+                return form, index
     return None
 
 
 # There may be thousands of names and hundreds of bases. So no name is compared with each base: it is asked which bases
 # could hold it, a handful, and whether one of these is there.
-def _are_allowed(form: Form, names: list[Any], permitted: list[Any], excluded: list[Any]) -> bool:
+def _first_broken(form: Form, names: list[Any], permitted: list[Any], excluded: list[Any]) -> int | None:
     if not names or (not permitted and not excluded):
-        return True
-    if None in names or None in permitted or None in excluded:
-        return False
+        return None
+    if None in permitted or None in excluded:
+        return 0
+    if None in names:
+        return names.index(None)
     inside, outside = frozenset(permitted), frozenset(excluded)
     shapes = _shapes(form, inside | outside)
     touching = _touching(form, outside)
-    for name in names:
+    for index, name in enumerate(names):
         holders = _holders(form, name, shapes)
         if (permitted and inside.isdisjoint(holders)) or not outside.isdisjoint(holders) or touching(name):
-            return False
-    return True
+            return index
+    return None
 
 
 # All bases that a name is inside of; of networks and directories, those of the shapes that there are.

@@ -125,12 +125,18 @@ def integer(data: bytes, start: int, stop: int) -> int:
     return int.from_bytes(content, "big", signed=True)
 
 
+def encoded(tag: int, *parts: bytes) -> bytes:
+    """The DER of an element with this tag and, as its content, the parts: copied once, for they may be 50 MB."""
+    length = sum(map(len, parts)) if len(parts) > 1 else len(parts[0]) if parts else 0
+    if length < _LONG_FORM:
+        return b"".join((bytes((tag, length)), *parts))
+    octets = length.to_bytes((length.bit_length() + 7) // 8, "big")
+    return b"".join((bytes((tag, _LONG_FORM | len(octets))), octets, *parts))
+
+
 def sequence(*parts: bytes) -> bytes:
     """The SEQUENCE of these elements."""
-    length = sum(map(len, parts))
-    octets = length.to_bytes((length.bit_length() + 7) // 8, "big")
-    header = bytes((length,)) if length < _LONG_FORM else bytes((_LONG_FORM | len(octets),)) + octets
-    return b"".join((bytes((SEQUENCE,)), header, *parts))
+    return encoded(SEQUENCE, *parts)
 
 
 def unsigned_bits(data: bytes, start: int, stop: int) -> int:
