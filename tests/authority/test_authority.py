@@ -18,7 +18,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtlskit.authority import CertificateAuthority, KeySigner, KeyType, authority, crl_pem
+from mtlskit.authority import CertificateAuthority, KeySigner, KeyType, crl_pem, desk
 from mtlskit.authority.documents import dump
 from mtlskit.authority.ledger import AUTHORITY_KEY, CERTIFICATE, CertificateRecord, Reservation
 from mtlskit.authority.serials import serial_key
@@ -263,8 +263,8 @@ def test_a_serial_number_that_was_used_is_drawn_again(
     acme: CertificateAuthority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn = iter([acme.certificate.serial_number, 7, 7, 8])
-    original = authority.issue
-    monkeypatch.setattr(authority, "issue", lambda *given: original(*given, draw=lambda: next(drawn)))
+    original = desk.issue
+    monkeypatch.setattr(desk, "issue", lambda *given: original(*given, draw=lambda: next(drawn)))
     assert acme.issue_client("one").serial_number == 7
     assert acme.issue_client("two").serial_number == 8
 

@@ -264,7 +264,7 @@ def test_a_record_that_changes_again_and_again_ends_in_an_error(
     def changed(*_: Any, **__: Any) -> bytes:
         raise Superseded
 
-    monkeypatch.setattr("mtlskit.authority.authority.issue", changed)
+    monkeypatch.setattr("mtlskit.authority.desk.issue", changed)
     with pytest.raises(Conflict, match="to stand still"):
         acme.issue_client("device-17")
 

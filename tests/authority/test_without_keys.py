@@ -12,7 +12,7 @@ from mtlskit.authority.signers import KeySigner
 from mtlskit.core.certificates import PresentedChain, SigningChain
 from mtlskit.core.evidence import PeerEvidence
 from mtlskit.core.verdict import Allow
-from mtlskit.errors import StoreError
+from mtlskit.errors import ConfigurationError, StoreError
 from mtlskit.gate import Gate
 from mtlskit.ports import Store
 from mtlskit.stores import KeyEncryption, open_store
@@ -103,3 +103,19 @@ def test_what_was_issued_before_is_recorded_without_the_key(keyless: tuple[Store
 def judged(gate: Gate, device: SigningChain) -> object:
     presented = PresentedChain.from_certificates(*device.certificates)
     return gate.decide(PeerEvidence(server_name=HOST, presented=presented), HOST)
+
+
+def test_the_signers_of_several_generations_are_given_together(store: Store) -> None:
+    """Each generation's list is signed by its own key: whoever publishes them needs the old one's too."""
+    old, new = KeySigner(new_key()), KeySigner(new_key())
+    acme = CertificateAuthority.create("Token", store=store, signer=old)
+    device = acme.issue_client("device")
+    acme.rotation.prepare(signer=new)
+    acme.rotation.activate()
+    acme.revoke(device)
+    with pytest.raises(ConfigurationError, match="expected the signer with the key"):
+        CertificateAuthority.open("Token", store=store, signer=new).crl(generation=1)
+    both = CertificateAuthority.open("Token", store=store, signer=[new, old])
+    assert (len(both.crl(generation=1)), len(both.crl())) == (1, 0)
+    with pytest.raises(ConfigurationError, match="expected a signer with a key of 'Token', got one with another key"):
+        CertificateAuthority.open("Token", store=store, signer=[new, KeySigner(new_key())])

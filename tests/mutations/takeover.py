@@ -100,7 +100,7 @@ MUTATIONS = [
         "possession: no signature serves twice",
     ),
     Mutation(
-        "authority/authority.py", "            with suppress(NotFound):\n                return work(ledger, serial, der)",
+        "authority/registry.py", "            with suppress(NotFound):\n                return work(ledger, serial, der)",
         "            with suppress(NotFound):\n                self._opened.issuing(self._opened.latest().active)\n"
         "                return work(ledger, serial, der)",
         _WITHOUT, "revoke and release ask for no key",
@@ -143,7 +143,7 @@ MUTATIONS = [
         f"{_COMPROMISED} -k all_generations", "compromised: its other certificates end with it",
     ),
     Mutation(
-        "authority/authority.py", "                ledger, self._ledgers(), serial,", "                ledger, [ledger], serial,",
+        "authority/registry.py", "                ledger, self._ledgers(), serial,", "                ledger, [ledger], serial,",
         f"{_COMPROMISED} -k all_generations", "compromised: in all generations",
     ),
     Mutation(

@@ -1,4 +1,4 @@
-"""The desk of an authority: certificates once more, and certificates by the thousand."""
+"""The desk of an authority, where certificates are issued: one, one once more, or thousands."""
 
 from __future__ import annotations
 
@@ -11,23 +11,104 @@ from cryptography import x509
 from mtlskit.authority import renewal
 from mtlskit.authority.batches import BATCH_SIZE, Outcome, Progress, issue_many
 from mtlskit.authority.drafting import Order
+from mtlskit.authority.issuance import issue
 from mtlskit.authority.issued import IssuedCertificate
 from mtlskit.authority.opened import OpenedAuthority
-from mtlskit.authority.orders import CertificateOrder
+from mtlskit.authority.orders import CertificateOrder, for_new_key, for_request
 from mtlskit.authority.renewal import Renewal
 from mtlskit.authority.signers import KeyType
 from mtlskit.core.certificates import PresentedChain, SigningChain
-from mtlskit.core.profiles import Profile
+from mtlskit.core.profiles import CLIENT, LONGEST_COMMON_NAME, SERVER, Names, Profile
 
 _NOT_AT_ALL = timedelta(0)
 
 
 class Desk:
-    """What `CertificateAuthority` offers beyond single certificates."""
+    """What `CertificateAuthority` issues."""
 
     __slots__ = ()
 
     _opened: OpenedAuthority
+
+    def issue(
+        self,
+        common_name: str | None = None,
+        *,
+        profile: Profile,
+        dns: Iterable[str] = (),
+        uris: Iterable[str] = (),
+        emails: Iterable[str] = (),
+        ips: Iterable[str] = (),
+        lifetime: timedelta | None = None,
+        key_type: KeyType | str = KeyType.EC_P256,
+        requester: str = "",
+    ) -> IssuedCertificate:
+        """A certificate of a profile of one's own, with a new key. `lifetime` counts from now; None: the profile's.
+
+        Raises IssuanceError, which names the field: what the profile or the authority's certificate does not allow.
+        """
+        names = Names.of(common_name, dns=dns, uris=uris, emails=emails, ips=ips)
+        return self._issue(profile, names, key_type, lifetime, requester)
+
+    def issue_client(
+        self,
+        common_name: str | None = None,
+        *,
+        dns: Iterable[str] = (),
+        uris: Iterable[str] = (),
+        emails: Iterable[str] = (),
+        ips: Iterable[str] = (),
+        lifetime: timedelta | None = None,
+        key_type: KeyType | str = KeyType.EC_P256,
+        requester: str = "",
+    ) -> IssuedCertificate:
+        """A client certificate with a new key. `lifetime` counts from now; None means 90 days.
+
+        Raises IssuanceError, which names the field: a name that has not its form, a lifetime that is too short, too
+        long, or not within the authority's own.
+        """
+        names = Names.of(common_name, dns=dns, uris=uris, emails=emails, ips=ips)
+        return self._issue(CLIENT, names, key_type, lifetime, requester)
+
+    def issue_server(
+        self,
+        *hostnames: str,
+        ips: Iterable[str] = (),
+        lifetime: timedelta | None = None,
+        key_type: KeyType | str = KeyType.EC_P256,
+        requester: str = "",
+    ) -> IssuedCertificate:
+        """A server certificate with a new key for hostnames (`*.acme.example` too) and addresses; as `issue_client`.
+
+        The first hostname is the common name as well, if it is not longer than 64 octets.
+        """
+        names = Names.of(dns=hostnames, ips=ips)
+        first = names.sans[0].value if hostnames else ""
+        named = Names(common_name=first, sans=names.sans) if 0 < len(first) <= LONGEST_COMMON_NAME else names
+        return self._issue(SERVER, named, key_type, lifetime, requester)
+
+    def sign_request(
+        self,
+        request: bytes | str,
+        *,
+        profile: Profile = CLIENT,
+        common_name: str | None = None,
+        dns: Iterable[str] = (),
+        uris: Iterable[str] = (),
+        emails: Iterable[str] = (),
+        ips: Iterable[str] = (),
+        lifetime: timedelta | None = None,
+        requester: str = "",
+    ) -> PresentedChain:
+        """A certificate for the key of a certification request (PKCS #10 in PEM or DER): leaf first, without the root.
+
+        The names are those given here. Where none is given and the profile allows it (`CLIENT` does), they are the
+        request's common name and SAN entries, under the same checks. Nothing else is taken from the request but its
+        key. Raises IssuanceError, which names the field.
+        """
+        names = Names.of(common_name, dns=dns, uris=uris, emails=emails, ips=ips)
+        now = self._opened.clock()
+        return PresentedChain(self._issued(for_request(request, profile, names, lifetime, requester, now)))
 
     def renew(
         self,
@@ -122,5 +203,18 @@ class Desk:
         """
         return issue_many(self._opened, orders, batch_size=batch_size, progress=progress, threads=threads)
 
+    def _issue(
+        self, profile: Profile, names: Names, key_type: KeyType | str, lifetime: timedelta | None, requester: str
+    ) -> IssuedCertificate:
+        now = self._opened.clock()
+        prepared = for_new_key(key_type, profile, names, lifetime, requester, now)
+        return prepared.issued(self._issued(prepared.order))
+
     def _issued(self, order: Order) -> tuple[bytes, ...]:
-        raise NotImplementedError
+        """The certificate in DER and those that are presented after it."""
+
+        def issued() -> tuple[bytes, ...]:
+            issuing = self._opened.issuing()
+            return (issue(issuing, order), *issuing.presented)
+
+        return self._opened.with_latest(issued)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import pairwise
@@ -49,7 +49,7 @@ class OpenedAuthority:
         *,
         store: Store,
         clock: Callable[[], datetime],
-        signer: Signer | None,
+        signer: Signer | Sequence[Signer] | None,
         authorize: Authorize | None = None,
     ) -> None:
         """Raises ConfigurationError for a signer with another key."""
@@ -58,8 +58,8 @@ class OpenedAuthority:
         self.authorize = authorize
         self._state = _state(found)
         self._signers: dict[str, Signer] = {}
-        if signer is not None:
-            self.add_signer(signer)
+        for each in signer if isinstance(signer, Sequence) else () if signer is None else (signer,):
+            self.add_signer(each)
 
     @property
     def record(self) -> AuthorityRecord:

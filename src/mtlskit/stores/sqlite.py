@@ -124,6 +124,8 @@ class SQLiteStore:
         with mapped(self._path):
             if needs_migration(connection.raw, self._path):
                 self._migrate(connection)
+            elif connection.row("PRAGMA journal_mode") != ("wal",):  # it was restored from a copy that SQLite made
+                self._enter_wal(connection)
         key_id = connection.row("SELECT value FROM meta WHERE name = 'key_id'")
         (seen,) = connection.row("SELECT coalesce(max(sequence), 0) FROM changes") or (0,)
         if key_id is None:

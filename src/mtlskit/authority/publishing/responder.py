@@ -33,7 +33,7 @@ from mtlskit.authority.publishing.messages import (
 from mtlskit.authority.publishing.voices import Voice, Voices, key_bits
 from mtlskit.authority.serials import serial_key
 from mtlskit.core.certificates import SigningChain
-from mtlskit.errors import ConfigurationError, Unavailable
+from mtlskit.errors import ConfigurationError, MTLSError, Unavailable
 from mtlskit.locks import ForkSafeLock
 from mtlskit.ports import Snapshot
 
@@ -95,9 +95,12 @@ class OCSPResponder:
             return self._answer(read_request(request))
         except Malformed:
             return _unsuccessful(ResponseStatus.MALFORMED_REQUEST)
-        except Unavailable as error:
-            _LOGGER.warning("an OCSP request could not be answered: %s", error)
-            return _unsuccessful(ResponseStatus.TRY_LATER)
+        except MTLSError as error:
+            # No traceback: whoever asks decides how many of these there are.
+            is_passing = isinstance(error, Unavailable)
+            level, cause = logging.WARNING if is_passing else logging.ERROR, error.__cause__ or "no other cause"
+            _LOGGER.log(level, "an OCSP request could not be answered: %s (%s)", error, cause)
+            return _unsuccessful(ResponseStatus.TRY_LATER if is_passing else ResponseStatus.INTERNAL_ERROR)
         except Exception:
             _LOGGER.exception("an OCSP request could not be answered")
             return _unsuccessful(ResponseStatus.INTERNAL_ERROR)
