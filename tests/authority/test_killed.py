@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import uuid
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from mtlskit.authority import CertificateAuthority
+from mtlskit.authority.generations import GenerationState
 from mtlskit.authority.ledger import CERTIFICATE, CertificateRecord
 from mtlskit.authority.serials import serial_key
 from mtlskit.errors import IssuanceError
+from mtlskit.fetch.uploads import CertificateUploads
+from mtlskit.gate import Gate
 from mtlskit.ports import Store
 from mtlskit.stores import open_store
 from mtlskit.stores.audit import verify_audit
 
 from .conftest import KEYS
-from .kill_driver import BATCH_PENDING, NAME, PENDING, POINTS
+from .kill_driver import BATCH_PENDING, NAME, PENDING, POINTS, hostname, rotating
+from .wholeness import check_store
 
+PREPARED, RETIRING, RETIRED = GenerationState.PREPARED, GenerationState.RETIRING, GenerationState.RETIRED
 ROUND = sum(map(len, POINTS.values()))  # kills
 FEW = (1, 12)  # rounds, and kills at moments that chance chooses
 
@@ -43,6 +50,16 @@ class Aftermath:
 
     def values(self, what: str) -> list[int]:
         return [values[0] for _, kind, values in self.said if kind == what]
+
+
+def only(aftermath: Aftermath, wanted: str) -> list[tuple[str, str, list[int]]]:
+    return [each for each in aftermath.said if each[1] == wanted]
+
+
+def stage_of(authority: CertificateAuthority) -> int:
+    """0 as it was made, 1 with the next generation prepared, 2 with it at work, 3 without the one before."""
+    states = [each.state for each in authority.generations]
+    return 0 if len(states) == 1 else [PREPARED, RETIRING, RETIRED].index(states[1 if states[1] is PREPARED else 0]) + 1
 
 
 def killed(url: str, rounds: int, random_kills: int) -> Iterator[Aftermath]:
@@ -108,20 +125,22 @@ def test_a_crash_leaves_only_the_batch_at_work(aftermath: Aftermath) -> None:
 @pytest.mark.invariant("I10")
 def test_every_acknowledged_revocation_is_in_the_next_list(aftermath: Aftermath) -> None:
     acknowledged: set[int] = set()
-    lists = 0
+    lists = Counter[str]()
     for _, what, values in aftermath.said:
         if what == "revoked":
             acknowledged.add(values[0])
-        elif what == "crl":
-            lists += 1
+        elif what == "releasing":
+            acknowledged.discard(values[0])  # that was a hold; killed before it ended, it may hold or not
+        elif what in ("crl", "published"):
+            lists[what] += 1
             assert acknowledged <= set(values[1:])
-    assert lists > aftermath.rounds
+    assert lists["crl"] > aftermath.rounds
     assert acknowledged <= {entry.serial_number for entry in aftermath.acme.crl()}
 
 
 @pytest.mark.invariant("I10")
 def test_list_numbers_never_repeat_or_go_back(aftermath: Aftermath) -> None:
-    numbers = aftermath.values("crl")
+    numbers = [values[0] for _, what, values in aftermath.said if what in ("crl", "delta", "published")]
     assert numbers
     assert numbers == sorted(set(numbers))
 
@@ -132,6 +151,38 @@ def test_every_authority_that_left_issues(aftermath: Aftermath) -> None:
     assert names <= set(there)
     for name in list(names)[:20]:
         there[name].issue_client("device").certificate.verify_directly_issued_by(there[name].certificate)
+
+
+def test_what_was_killed_in_the_middle_is_there_by_no_halves(aftermath: Aftermath) -> None:
+    with closing(Gate(aftermath.store)) as gate:
+        check_store(aftermath.store, gate)
+
+
+def test_a_rotation_goes_on_from_the_stage_that_it_has_reached(aftermath: Aftermath) -> None:
+    reached = {(process, number): stage for _, what, (process, number, stage) in only(aftermath, "rotated")}
+    there = {each.name: each for each in CertificateAuthority.list(aftermath.store) if each.name.startswith("Rotating")}
+    assert {rotating(*numbers) for numbers in reached} <= there.keys()
+    for numbers, stage in reached.items():
+        assert stage_of(there[rotating(*numbers)]) >= stage
+    for each in list(there.values())[-30:]:
+        if stage_of(each) < 2:
+            each.rotation.prepare()
+            each.rotation.activate()
+        each.rotation.retire(1)
+        assert stage_of(CertificateAuthority.open(each.name, store=aftermath.store)) == 3
+
+
+def test_hostnames_and_uploads_that_were_acknowledged_are_there(aftermath: Aftermath) -> None:
+    added, removing, removed = (
+        {hostname(*values) for _, _, values in only(aftermath, what)} for what in ("added", "removing", "removed")
+    )
+    with closing(Gate(aftermath.store)) as gate:
+        there = {str(each.pattern) for each in gate.hostnames}
+    assert added - removing <= there
+    assert not removed & there
+    uploads = CertificateUploads(aftermath.store)
+    for number in aftermath.values("uploaded"):
+        uploads.signing_chain(str(uuid.UUID(int=number)))
 
 
 def test_the_audit_log_is_whole_and_says_what_renews_what(aftermath: Aftermath) -> None:
@@ -173,6 +224,9 @@ def test_a_thousand_kills(kind: str, tmp_path: Path, request: pytest.FixtureRequ
             test_every_acknowledged_revocation_is_in_the_next_list,
             test_list_numbers_never_repeat_or_go_back,
             test_every_authority_that_left_issues,
+            test_what_was_killed_in_the_middle_is_there_by_no_halves,
+            test_a_rotation_goes_on_from_the_stage_that_it_has_reached,
+            test_hostnames_and_uploads_that_were_acknowledged_are_there,
             test_the_audit_log_is_whole_and_says_what_renews_what,
             test_what_was_left_pending_can_be_revoked_and_its_number_stays_taken,
         ):

@@ -181,7 +181,7 @@ class CertificateAuthority(Desk, Registry):
         clock: Callable[[], datetime] = _utc_now,
         authorize: Authorize | None = None,
     ) -> CertificateAuthority:
-        """The authority of that name; `signer` has its key where the store has it not: several, for several generations.
+        """The authority of that name; `signer` has its key where the store has it not; several have those of several.
 
         Raises NotFound, and ConfigurationError for a signer with another key.
         """

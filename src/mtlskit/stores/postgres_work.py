@@ -67,9 +67,9 @@ class Work:
         if not is_idle(session):
             with suppress(MTLSError):
                 run(session, [("ROLLBACK", {})], self._connections.target.place)
-        if self._failed:
-            # The server skips what was sent off after the statement at fault; psycopg (3.3) may take such a one for
-            # prepared all the same, and would never again get it done on this connection.
+        # The server skips what was sent off after the statement at fault; psycopg (3.3) may take such a one for
+        # prepared all the same, and would never again get it done on this connection.
+        if self._failed or not is_idle(session):
             session.close()
         self._connections.give_back(session)
 
