@@ -3,8 +3,9 @@
 A certification request in DER goes in; its recorded and signed certificate in DER comes out. The floor, measured in the
 same run: one verification of the request's signature and one signature over the certificate. Printed: microseconds
 per certificate and the ratio to the floor, for an authority and requests with P-256 keys, one at a time and in batches
-(`issue_many`). SQLite is durable: one at a time, each certificate waits for two synchronous commits, whose cost alone
-is printed too; in a batch of a hundred, two commits carry all of them.
+(`issue_many`). SQLite and PostgreSQL (a server of the tests' own, asked over a socket) are durable: one at a time, each
+certificate waits for two synchronous commits, whose cost alone is printed too; in a batch of a hundred, two commits
+carry all of them.
 
 The works take turns in short slices. The median of each is printed, and the lowest tenth: what it takes when nobody
 else is at the processor, which the floor, that hardly uses memory, feels least. Then one and two processes issue for
@@ -27,6 +28,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from tests.support.postgres import running
 
 from mtlskit.authority import CertificateAuthority, CertificateOrder, Filled
 from mtlskit.ports import Store
@@ -43,10 +45,11 @@ KEYS = KeyEncryption(bytes(32))
 def main() -> None:
     request = make_request()
     key = ec.generate_private_key(ec.SECP256R1())
-    with tempfile.TemporaryDirectory() as directory:
+    with tempfile.TemporaryDirectory() as directory, running() as server, server.schema() as url:
         stores = {
             "memory": open_store("memory://"),
             "SQLite": open_store(f"sqlite:///{Path(directory)}/bench.db", keys=KEYS),
+            "PostgreSQL": open_store(url, keys=KEYS),
         }
         works: dict[str, tuple[int, Callable[[], object]]] = {
             "floor": (1, lambda: floor(key, request)),
@@ -56,7 +59,8 @@ def main() -> None:
             authority = CertificateAuthority.create("Bench", store=store)
             works[name] = 1, lambda authority=authority: authority.sign_request(request)  # type: ignore[misc]
             works[f"{name}, in batches"] = BATCH, lambda authority=authority: batch(authority, request)  # type: ignore[misc]
-        works["SQLite, two bare commits"] = 1, lambda: commits(stores["SQLite"])
+        for name in ("SQLite", "PostgreSQL"):
+            works[f"{name}, two bare commits"] = 1, lambda name=name: commits(stores[name])  # type: ignore[misc]
         report(measure(works))
         for store in stores.values():
             store.close()
