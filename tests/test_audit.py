@@ -19,6 +19,7 @@ from cryptography.x509 import ocsp
 
 from mtlskit.authority import CertificateAuthority, Denied, IssuanceRequest
 from mtlskit.authority.publishing import OCSPResponder
+from mtlskit.core.audit_events import EVENTS
 from mtlskit.core.certificates import SigningChain, to_der
 from mtlskit.core.policy import AccessPolicy
 from mtlskit.core.rules import CommonName
@@ -135,6 +136,7 @@ def life(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Life]:
 
 def test_the_page_lists_what_is_written_down_and_nothing_else(life: Life) -> None:
     listed, seen = documented(), rows(life.store)
+    assert tuple(listed) == EVENTS
     assert {row.event for row in seen} == set(listed)
     for event, names in listed.items():
         assert frozenset().union(*(row.details for row in seen if row.event == event)) == names, event

@@ -14,6 +14,7 @@ import pytest
 import mtlskit
 import mtlskit.authority
 import mtlskit.core.policy
+import mtlskit.core.profiles
 import mtlskit.fetch
 import mtlskit.gate
 import mtlskit.ports
@@ -21,7 +22,9 @@ import mtlskit.stores
 
 pytestmark = pytest.mark.bare
 
-PACKAGES = (mtlskit, mtlskit.authority, mtlskit.fetch, mtlskit.gate, mtlskit.stores, mtlskit.core.policy)
+PACKAGES = (
+    mtlskit, mtlskit.authority, mtlskit.fetch, mtlskit.gate, mtlskit.stores, mtlskit.core.policy, mtlskit.core.profiles,
+)  # fmt: skip
 ATTRIBUTES = (
     "AccessPolicy.from_dict",
     "AsyncEnvironment.from_file",
@@ -42,6 +45,9 @@ ATTRIBUTES = (
     "open_store",
     "profiles.CLIENT",
     "profiles.SERVER",
+    "profiles.Profile",
+    "profiles.SanRule",
+    "profiles.SanType",
     "rules.any_valid_certificate",
     "rules.common_name",
     "rules.dns",

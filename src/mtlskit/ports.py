@@ -9,6 +9,7 @@ they mean. All access is inside `transaction()`; a transaction is atomic, serial
 * `insert` raises Conflict if the key exists; `replace` and `delete` raise NotFound without the key and Conflict
   if `version` is given and is not the record's; versions start at 1 and grow by one, and a deleted key that
   comes back starts above its old version.
+* `get_many`, `insert_many` and `delete_many` do what they say in one step, which over a network is one round trip.
 * `scan` gives a partition's records in the order of their keys (by code point), after `after`, at most `limit`.
 * `increment` gives 1, 2, 3, ... per name: a number of a committed transaction never comes again, whatever crashed.
 * `append_audit` adds a row to the append-only, hash-chained log, in the same transaction.
@@ -26,7 +27,7 @@ they mean. All access is inside `transaction()`; a transaction is atomic, serial
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -69,6 +70,10 @@ class Snapshot(Protocol):
         """The record, or None."""
         ...
 
+    def get_many(self, kind: str, partition: str, keys: Collection[str]) -> Mapping[str, Record]:
+        """Those of these records that there are, by their keys."""
+        ...
+
     def scan(self, kind: str, partition: str, *, after: str = "", limit: int | None = None) -> Iterator[Record]:
         """The records of one partition in the order of their keys."""
         ...
@@ -85,12 +90,20 @@ class Transaction(Snapshot, Protocol):
         """Adds a record; raises Conflict if there is one."""
         ...
 
+    def insert_many(self, kind: str, partition: str, values: Mapping[str, bytes]) -> None:
+        """Adds records; raises Conflict if there is one of them. Then the transaction is to be left."""
+        ...
+
     def replace(self, kind: str, partition: str, key: str, value: bytes, *, version: int | None = None) -> Record:
         """Changes a record; raises NotFound, or Conflict if `version` is not the record's."""
         ...
 
     def delete(self, kind: str, partition: str, key: str, *, version: int | None = None) -> None:
         """Removes a record; raises NotFound, or Conflict if `version` is not the record's."""
+        ...
+
+    def delete_many(self, kind: str, partition: str, keys: Collection[str]) -> None:
+        """Removes records; raises NotFound if one of them is not there. Then the transaction is to be left."""
         ...
 
     def increment(self, name: str) -> int:

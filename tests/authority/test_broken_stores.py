@@ -18,10 +18,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
 
-from mtlskit.authority import CertificateAuthority
+from mtlskit.authority import CertificateAuthority, KeySigner, KeyType
 from mtlskit.authority.ledger import CERTIFICATE, CertificateRecord
+from mtlskit.authority.publishing import ListName, Publication
+from mtlskit.authority.publishing.published import PublishedLists
 from mtlskit.authority.serials import serial_key
+from mtlskit.authority.signers import generate_key
 from mtlskit.errors import CertificateError, Conflict, IssuanceError, NotFound, Unavailable
 from mtlskit.fetch.uploads import utc_now
 from mtlskit.ports import Store
@@ -40,6 +44,7 @@ from .faults import (
     Pragma,
     Refusing,
     Standby,
+    Stepping,
     Stopped,
     Terminated,
     Unwritable,
@@ -424,6 +429,41 @@ def test_a_clock_set_forward_and_back_again(store: Store) -> None:
     works.acme.revoke(later)
     assert later.serial_number in listed(works.acme.crl())
     broken.works.close()
+
+
+@pytest.mark.invariant("I10")
+@pytest.mark.parametrize("name", [ListName(1), ListName(1, is_delta=True)])
+def test_what_is_revoked_after_a_clock_was_set_back_is_published(store: Store, name: ListName) -> None:
+    clock = Clock()
+    acme = CertificateAuthority.create("Acme", store=store, clock=clock)
+    updates: dict[str, Any] = {"base_url": "http://crl.acme.example", "updates": "delta"} if name.is_delta else {}
+    lists = PublishedLists(acme._opened, Publication(**updates))
+    device = acme.issue_client("device")
+    clock.by = DAY / 2
+    before = lists.current(name).record
+    clock.by = timedelta(0)
+    acme.revoke(device, reason="key_compromise")
+    found = lists.current(name)
+    assert found.record.number > before.number
+    assert found.record.this_update <= clock()
+    complete = lists.current(ListName(1))
+    assert device.serial_number in listed(x509.load_der_x509_crl(complete.der))
+    assert [lists.current(name).record for _ in range(2)] == [found.record] * 2
+
+
+def test_a_rotation_that_broke_goes_on_with_the_signer_that_it_was_begun_with(store: Store) -> None:
+    stepping = Stepping(store)
+    for at in count():
+        acme = CertificateAuthority.create(f"Acme {at}", store=stepping)
+        signer = KeySigner(generate_key(KeyType.EC_P256))
+        breaking = Breaking(Refusing(), at, EDGES)
+        with suppress(Unavailable), stepping.at(breaking):
+            acme.rotation.prepare(signer=signer)
+        if not breaking.begun:
+            return
+        acme.rotation.prepare(signer=signer)
+        acme.rotation.activate()
+        acme.issue_client("device")
 
 
 @pytest.mark.parametrize("by", [DAY, -DAY])

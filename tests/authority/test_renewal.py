@@ -176,9 +176,9 @@ def test_a_revocation_that_comes_in_between_still_counts(
 def test_an_expired_certificate_is_renewed_only_where_that_is_said(store: Store, acme: CertificateAuthority) -> None:
     old = acme.issue_client("device", lifetime=10 * DAY)
     late = later(acme, store, 13 * DAY)
-    with pytest.raises(IssuanceError, match=r"^certificate: expected one that ended at most 0:00:00 ago"):
+    with pytest.raises(IssuanceError, match=r"^certificate: expected one that ended at most 0s ago"):
         late.renew(old)
-    with pytest.raises(IssuanceError, match="ended at most 2 days"):
+    with pytest.raises(IssuanceError, match="ended at most 2d ago"):
         late.rekey(old, after_expiry=2 * DAY)
     new = leaf(late.renew(old, after_expiry=4 * DAY))
     assert new.not_valid_after_utc > datetime.now(UTC) + 22 * DAY

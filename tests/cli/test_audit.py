@@ -28,7 +28,8 @@ def log(command: Command) -> Command:
     store = open_store("sqlite:///mtlskit.db")
     for number in range(ROWS):
         with store.transaction() as transaction:
-            transaction.append_audit("thing.done" if number % 3 else "other.done", {"number": str(number)})
+            event = "crl.signed" if number % 3 else "hostname.removed"
+            transaction.append_audit(event, {"number": str(number)})
     store.close()
     return command
 
@@ -163,15 +164,57 @@ def test_the_head_of_a_log_that_is_not_whole_is_refused(log: Command) -> None:
 def test_rows_are_listed_by_event_and_time(log: Command) -> None:
     rows = log("audit", "list", "--json").json
     assert [row["details"]["number"] for row in rows] == [str(number) for number in range(ROWS)]
-    assert [row["sequence"] for row in log("audit", "list", "--event", "other.done", "--json").json] == [1, 4, 7, 10]
-    assert len(log("audit", "list", "--event", "thing.", "--event", "other.done", "--json").json) == ROWS
-    assert log("audit", "list", "--event", "thing", "--json").json == []
+    assert [row["sequence"] for row in log("audit", "list", "--event", "hostname.removed", "--json").json] == [
+        1,
+        4,
+        7,
+        10,
+    ]
+    assert len(log("audit", "list", "--event", "crl.", "--event", "hostname.removed", "--json").json) == ROWS
+    assert log("audit", "list", "--event", "crl.numbered", "--json").json == []
     first = log("audit", "list").out.splitlines()[0]
-    assert first == f'1 {rows[0]["recorded_at"]} other.done number="0"'
+    assert first == f'1 {rows[0]["recorded_at"]} hostname.removed number="0"'
     later = f"{datetime.now(UTC) + timedelta(hours=1):%Y-%m-%dT%H:%M:%SZ}"
     assert log("audit", "list", "--since", later, "--json").json == []
     assert len(log("audit", "list", "--since", "2020-01-01T00:00:00+01:00", "--json").json) == ROWS
     log("audit", "list", "--since", "yesterday").refused("expected a moment as 2026-03-01T12:00:00Z")
+
+
+@pytest.mark.parametrize("event", ["bogus", "crl", "crl.bogus", "bogus.", ".", "", "certificate.issued "])
+def test_an_event_that_no_row_can_have_is_refused(event: str, log: Command) -> None:
+    log("audit", "list", "--event", "crl.", "--event", event).refused("expected an event among authority.created, ")
+
+
+def test_a_date_alone_begins_at_midnight_in_utc(log: Command) -> None:
+    tamper("UPDATE audit SET recorded_at = '2026-11-21T23:59:59.999+00:00' WHERE sequence < 4")
+    tampered = "UPDATE audit SET recorded_at = '2026-11-22T00:00:00.000+00:00' WHERE sequence >= 4"
+    with sqlite3.connect("mtlskit.db") as raw:
+        raw.execute(tampered)
+    raw.close()
+    assert log("audit", "list", "--since", "2026-11-22", "--json").json[0]["sequence"] == 4
+    assert log("audit", "list", "--since", "2026-11-23", "--json").json == []
+    for text in ("2026-11-32", "2026-1-2", "20261122", "2026-11-22T10:00"):
+        log("audit", "list", "--since", text).refused("expected a moment as 2026-03-01T12:00:00Z")
+
+
+def test_rows_are_listed_by_serial_number_and_authority(store: Store, acme: Command) -> None:
+    authority = CertificateAuthority.open("Acme", store=store)
+    other = CertificateAuthority.create("Other", store=store)
+    device = authority.issue_client("device")
+    other.issue_client("device")
+    authority.revoke(device)
+    serial = f"{device.serial_number:x}"
+    for notation in (serial, serial.upper(), f"decimal:{device.serial_number}", f"0x{serial}"):
+        rows = acme("audit", "list", "--serial", notation, "--json").json
+        assert [row["event"] for row in rows] == ["certificate.reserved", "certificate.issued", "certificate.revoked"]
+    assert {row["details"]["authority"] for row in acme("audit", "list", "--authority", "Other", "--json").json} == {
+        "Other"
+    }
+    wanted = ("--authority", "Acme", "--serial", serial, "--event", "certificate.revoked")
+    assert len(acme("audit", "list", *wanted, "--json").json) == 1
+    assert acme("audit", "list", "--authority", "Other", "--serial", serial, "--json").json == []
+    acme("audit", "list", "--authority", "Nobody").refused("unknown name 'Nobody'")
+    acme("audit", "list", "--serial", "xyz").refused("serial: expected")
 
 
 def test_what_strangers_wrote_moves_no_cursor(log: Command) -> None:

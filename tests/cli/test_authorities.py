@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import stat
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -29,6 +30,10 @@ def events(store: Store) -> list[tuple[str, dict[str, str]]]:
 
 def open_acme(store: Store, name: str = "Acme") -> CertificateAuthority:
     return CertificateAuthority.open(name, store=store)
+
+
+def sha256(certificate: x509.Certificate) -> str:
+    return hashlib.sha256(to_der(certificate)).hexdigest()
 
 
 def private(path: str) -> bool:
@@ -101,7 +106,7 @@ def test_the_authority_of_one_hostname(option: str, made: Any, acme: Command, st
     (("New", "--for-clients-of", "a.example", "--path-length", "1"), "got several"),
     (("New", "--for-clients-of", "a b"), "expected"),
     (("New", "--crl-url", "ftp://x"), "expected an http or https URL"),
-    (("New", "--store", "redis://x"), "store URL"),
+    (("New", "--store", "redis://x"), "(or 'postgres://...')"),
 ])  # fmt: skip
 def test_what_cannot_be_made_is_bad_input(arguments: tuple[str, ...], said: str, acme: Command, store: Store) -> None:
     before = [each.name for each in CertificateAuthority.list(store)]
@@ -172,6 +177,33 @@ def test_what_cannot_be_taken_over(
     assert [each.name for each in CertificateAuthority.list(store)] == ["Acme"]
 
 
+@pytest.mark.parametrize(("arguments", "said"), [
+    (("take-over", "Theirs", "--cert", "middle.pem", "--cert", "root.der", "--key", "key.pem", "--last-crl", "none"), "'none'"),
+    (("take-over", "Theirs", "--cert", "middle.pem", "--key", "key.pem", "--last-crl", "middle.pem"), "a revocation list"),
+    (("take-over", "T" * 99, "--cert", "middle.pem", "--key", "key.pem"), "common_name"),
+    (("take-over", "Theirs", "--cert", "leaf.pem", "--key", "leaf.key"), "basic_constraints: expected"),
+    (("create", "x" * 59), "common_name: expected 1 to 58 octets"),
+    (("create", "New", "--lifetime", "99999d"), "lifetime: expected"),
+    (("create", "New", "--parent", "Nobody"), "expected a store that is there"),
+    (("create", "New", "--for-clients-of", "a b"), "expected"),
+])  # fmt: skip
+def test_what_fails_leaves_no_store(
+    arguments: tuple[str, ...], said: str, command: Command, elsewhere: SigningChain
+) -> None:
+    leaf = Authority.root("Leaf root").leaf("leaf")
+    Path("leaf.pem").write_bytes(to_pem([leaf.certificate]))
+    Path("leaf.key").write_bytes(leaf.to_pem().partition(b"-----BEGIN CERTIFICATE")[0])
+    command("ca", *arguments).refused(said)
+    assert list(Path().glob("mtlskit*")) == []
+
+
+def test_no_upload_that_fails_leaves_a_store(command: Command, elsewhere: SigningChain) -> None:
+    done = command("mtls-certificate", "upload", "--cert", "root.der", "--key", "key.pem")
+    assert done.status == 2
+    assert command("mtls-certificate", "delete", "--id", "x", "--yes").status == 2
+    assert list(Path().glob("mtlskit*")) == []
+
+
 # --- list, show -----------------------------------------------------------------------------------------------------
 
 
@@ -217,6 +249,30 @@ def test_an_authority_is_shown_with_what_was_never_finished(
     assert f"pending: {pending['serial']} for CN=unlucky" in told
 
 
+def test_an_authority_is_shown_with_who_it_is_and_whether_it_is_revoked(acme: Command, store: Store) -> None:
+    root = open_acme(store)
+    below = CertificateAuthority.create("Below", store=store, parent=root)
+    told = acme("ca", "show", "Below").out.splitlines()
+    for line in ("G1 subject: CN=Below G1", "G1 issuer: CN=Acme G1", f"G1 SHA-256: {sha256(below.certificate)}"):
+        assert line in told
+    assert acme("ca", "show", "Below", "--json").json["generations"][0]["revoked"] is False
+    assert acme("ca", "show", "Acme", "--json").json["generations"][0]["revoked"] is None, "nobody revokes a root"
+    done = root.revoke(below.certificate, reason="superseded")
+    since = f"{done.revoked_at:{MOMENT}}"
+    assert f"G1 is revoked since {since}: superseded" in acme("ca", "show", "Below").out.splitlines()
+    assert acme("ca", "show", "Below", "--json").json["generations"][0]["revoked"] == {
+        "revoked_at": since, "reason": "superseded"
+    }  # fmt: skip
+
+
+def test_of_one_whose_authority_above_is_elsewhere_nobody_knows(
+    acme: Command, elsewhere: SigningChain, store: Store
+) -> None:
+    CertificateAuthority.take_over("Theirs", elsewhere, store=store)
+    assert acme("ca", "show", "Theirs", "--json").json["generations"][0]["revoked"] is None
+    assert "revoked" not in acme("ca", "show", "Theirs").out
+
+
 @pytest.mark.parametrize("arguments", [("show", "Nobody"), ("crl", "Nobody"), ("export", "Nobody")])
 def test_an_unknown_authority_is_bad_input(arguments: tuple[str, ...], acme: Command) -> None:
     acme("ca", *arguments).refused("'Nobody'")
@@ -250,5 +306,6 @@ def test_the_stages_of_a_rotation(acme: Command, store: Store) -> None:
     acme("ca", "rotate", "retire", "Acme", "2").refused(
         "expected no good or pending certificates of generation 2, got 1"
     )
-    assert acme("ca", "rotate", "retire", "Acme", "2", "--abandon").status == 0
+    done = acme("ca", "rotate", "retire", "Acme", "2", "--abandon")
+    assert (done.status, done.out) == (0, "Acme: generation 2 is retired\n")
     assert device.certificate.issuer != open_acme(store).certificate.subject

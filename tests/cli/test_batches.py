@@ -6,12 +6,15 @@ import json
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
+import click
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mtlskit.authority import CertificateAuthority
+from mtlskit.authority import files as private_files
 from mtlskit.cli import batches
 from mtlskit.cli.delivery import Delivery
 from mtlskit.cli.name_lists import read_rows
@@ -104,10 +107,10 @@ def test_a_run_that_was_cut_off_is_finished_by_the_same_command(
     calls = iter(range(1_000))
     original = Delivery.write
 
-    def write(self: Delivery, path: str, found: object) -> None:
+    def write(self: Delivery, *arguments: Any) -> None:
         if next(calls) == 120:
             raise KeyboardInterrupt
-        original(self, path, found)  # type: ignore[arg-type]
+        original(self, *arguments)
 
     with monkeypatch.context() as patch:
         patch.setattr(Delivery, "write", write)
@@ -116,6 +119,37 @@ def test_a_run_that_was_cut_off_is_finished_by_the_same_command(
     assert batch(acme, "--json").json["issued"] == 130
     assert len(files()) == 250
     assert issued(store) <= 250 + 100, "at most one batch was issued for nobody"
+
+
+@pytest.mark.parametrize("ending", ["all", "cut off"])
+def test_directories_are_on_the_disk_once_for_many_files_and_before_anything_is_told(
+    ending: str, acme: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("names").write_text("common_name\n" + "".join(f"device-{each}\n" for each in range(10)))
+    happened: list[str] = []
+    replace, sync, echo = os.replace, private_files._sync_directory, click.echo
+
+    def replacing(source: Path, target: Path) -> None:
+        if ending == "cut off" and target.name == "device-9.pem":
+            raise OSError(28, "No space left on device")
+        replace(source, target)
+        happened.append("written")
+
+    def syncing(path: Path) -> None:
+        sync(path)
+        happened.append(str(path))
+
+    monkeypatch.setattr(private_files.os, "replace", replacing)
+    monkeypatch.setattr(private_files, "_sync_directory", syncing)
+    monkeypatch.setattr(click, "echo", lambda text: (happened.append("told"), echo(text)))
+    monkeypatch.setattr("mtlskit.cli.batches._SYNCED_TOGETHER", 4)
+    done = batch(acme, "--key-directory", "keys")
+    assert done.status == (0 if ending == "all" else 2)
+    synced = [each for each in happened if each in ("keys", "out")]
+    assert sorted(synced) == ["keys"] * 3 + ["out"] * 3
+    last = happened.index("told") if ending == "all" else len(happened)
+    assert sorted(happened[last - 2 : last]) == ["keys", "out"]
+    assert happened.count("written") == (20 if ending == "all" else 19)
 
 
 def test_what_the_authority_refuses_is_told_by_its_line_and_the_others_go_on(acme: Command) -> None:

@@ -156,6 +156,44 @@ def test_a_chain_that_cannot_be_written_leaves_the_one_before(acme: Command, mon
     assert listing() == ["c.pem", "r.pem"]
 
 
+@pytest.mark.parametrize(("umask", "mode_of_new"), [(0o000, 0o644), (0o022, 0o644), (0o027, 0o640), (0o077, 0o600)])
+@pytest.mark.parametrize("there", [None, 0o600, 0o640, 0o644, 0o664, 0o400])
+def test_a_chain_has_the_rights_of_the_one_before(
+    umask: int, mode_of_new: int, there: int | None, acme: Command
+) -> None:
+    Path("r.pem").write_bytes(request_pem())
+    if there is not None:
+        Path("c.pem").write_text("before")
+        Path("c.pem").chmod(there)
+    old = os.umask(umask)
+    try:
+        assert acme("sign", "r.pem", "--out", "c.pem", "--replace").status == 0
+        assert acme("issue", "client", "a", "--out", "both.pem").status == 0
+        assert acme("ca", "crl", "Acme", "--out", "list.pem").status == 0
+    finally:
+        os.umask(old)
+    assert mode("c.pem") == (mode_of_new if there is None else there)
+    assert (mode("both.pem"), mode("list.pem")) == (0o600, mode_of_new)
+
+
+def test_a_chain_that_is_written_has_the_rights_of_no_program(acme: Command) -> None:
+    Path("r.pem").write_bytes(request_pem())
+    Path("c.pem").write_text("before")
+    Path("c.pem").chmod(0o4755)
+    assert acme("sign", "r.pem", "--out", "c.pem", "--replace").status == 0
+    assert mode("c.pem") == 0o755
+
+
+@pytest.mark.parametrize("out", ["-", "c.pem"])
+def test_what_is_signed_into_a_file_is_told(out: str, acme: Command) -> None:
+    Path("r.pem").write_bytes(request_pem())
+    done = acme("sign", "r.pem", "--out", out)
+    (leaf,) = read_certificates(done.out if out == "-" else Path(out).read_bytes())
+    if out != "-":
+        told = f"c.pem: CN=asked, serial {leaf.serial_number:x}, until {leaf.not_valid_after_utc:%FT%TZ}\n"
+        assert (done.out, done.err) == (told, "")
+
+
 @pytest.mark.invariant("I11")
 def test_no_password_shows_in_a_repr() -> None:
     delivery = Delivery(form=Form.PEM, password=PASSWORD.encode(), existing=Existing.REFUSE)

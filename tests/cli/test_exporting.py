@@ -29,7 +29,11 @@ def test_certificates_are_exported_without_a_password(acme: Command, store: Stor
     done = acme("ca", "export", "Below")
     chain = read_certificates(done.out)
     assert [each.subject.rfc4514_string() for each in chain] == ["CN=Below G1", "CN=Acme G1"]
-    assert acme("ca", "export", "Below", "--out", "below.pem").out == ""
+    told = acme("ca", "export", "Below", "--out", "below.pem").out.splitlines()
+    assert told == [
+        f"below.pem: {each.subject.rfc4514_string()}, serial {each.serial_number:x}, until {each.not_valid_after_utc:%FT%TZ}"
+        for each in chain
+    ]
     assert Path("below.pem").read_text() == done.out
     acme("ca", "export", "Below", "--out", "below.pem").refused("not there yet (or --replace)")
     assert acme("ca", "export", "Below", "--out", "below.pem", "--replace").status == 0
@@ -60,7 +64,10 @@ def test_the_key_is_exported_under_a_password_and_on_record(acme: Command, store
         "me",
     )
     acme(*arguments, "--out", "acme.p12").refused("not there yet")
-    assert [event for event, _ in events(store)].count("authority.exported") == 1, "nothing was exported"
+    assert acme(*arguments, "--out", "again.p12").out.startswith("again.p12: CN=Acme G1, serial ")
+    assert [event for event, _ in events(store)].count("authority.exported") == 2, (
+        "one that was refused was not exported"
+    )
 
 
 @pytest.mark.parametrize(("arguments", "said"), [

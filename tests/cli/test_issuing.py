@@ -237,6 +237,19 @@ def test_a_certificate_in_a_file(acme: Command, store: Store) -> None:
     assert public_key_id(device.certificate)
 
 
+def test_a_decimal_number_without_its_word_is_told_how_it_is_written(acme: Command, store: Store) -> None:
+    digits = str(CertificateAuthority.open("Acme", store=store).issue_client("device").serial_number)
+    assert len(digits) > 40, "but for one in ten million"
+    acme("revoke", digits).refused(f"got {len(digits)} decimal digits: a decimal number has 'decimal:' before it")
+    assert acme("revoke", f"decimal:{digits}").status == 0
+
+
+@pytest.mark.parametrize("lifetime", ["4000d", "99999h"])
+def test_lifetimes_are_told_as_they_are_written(lifetime: str, acme: Command) -> None:
+    said = f"lifetime: expected 1s to 3650d for the profile 'client', got {lifetime}"
+    acme("issue", "client", "a", "--out", "a.pem", "--lifetime", lifetime).refused(said)
+
+
 @pytest.mark.parametrize(("arguments", "said"), [
     ((), "expected a serial number or --cert, got both or neither"),
     (("",), "serial"),

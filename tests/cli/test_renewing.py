@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from mtlskit.authority import CertificateAuthority, IssuedCertificate
 from mtlskit.core.certificates import SigningChain, read_certificates, read_private_key, read_sans, to_pem
 from mtlskit.ports import Store
+from mtlskit.stores import open_store
 from support.command_line import Command, certification_request, request_pem
 
 
@@ -60,7 +61,9 @@ def test_the_outputs_of_renew_are_those_of_sign(device: IssuedCertificate, acme:
     ends = x509.load_pem_x509_certificate(told["chain"].encode()).not_valid_after_utc
     assert abs(ends - datetime.now(UTC) - timedelta(hours=12)) < timedelta(minutes=1)
     acme("renew", serial, "--out", "new.pem").refused("not there yet (or --replace)")
-    assert acme("renew", serial, "--out", "new.pem", "--replace", "--format", "der").out == ""
+    done = acme("renew", serial, "--out", "new.pem", "--replace", "--format", "der")
+    new = x509.load_der_x509_certificate(Path("new.pem").read_bytes())
+    assert done.out == f"new.pem: CN=device, serial {new.serial_number:x}, until {new.not_valid_after_utc:%FT%TZ}\n"
     assert x509.load_der_x509_certificate(Path("new.pem").read_bytes()).subject == device.certificate.subject
 
 
@@ -68,8 +71,8 @@ def test_what_ended_is_renewed_only_where_that_is_said(acme: Command, store: Sto
     past = datetime.now(UTC) - timedelta(days=20)
     then = CertificateAuthority.create("Then", store=store, clock=lambda: past)
     serial = f"{then.issue_client('late', lifetime=timedelta(days=10)).serial_number:x}"
-    acme("renew", serial, "--ca", "Then").refused("certificate: expected one that ended at most 0:00:00 ago")
-    acme("renew", serial, "--ca", "Then", "--after-expiry", "9d").refused("expected one that ended at most 9 days")
+    acme("renew", serial, "--ca", "Then").refused("certificate: expected one that ended at most 0s ago")
+    acme("renew", serial, "--ca", "Then", "--after-expiry", "9d").refused("expected one that ended at most 9d ago")
     assert len(read_certificates(acme("renew", serial, "--ca", "Then", "--after-expiry", "11d").out)) == 1
     done = acme("rekey", serial, "--ca", "Then", "--after-expiry", "11d", "--out", "late.pem")
     assert (done.status, done.err) == (0, "")
@@ -83,7 +86,7 @@ def test_what_ended_is_renewed_only_where_that_is_said(acme: Command, store: Sto
     (("xyz",), "serial: expected"),
     (("--cert", "none"), "'none'"),
     (("--cert", "r.pem"), "expected a certificate"),
-    (("--cert", "key.pem"), "got a file that holds a private key"),
+    (("--cert", "key.pem"), "a certificate in 'key.pem' in PEM, got no certificate"),
     (("--cert", "d.pem", "--profile", "server"), "profile: expected 'client', by which it was issued, got 'server'"),
     (("--cert", "d.pem", "--profile", "ca"), "'ca'"),
     (("--cert", "d.pem", "--lifetime", "99999w"), "lifetime"),
@@ -96,7 +99,7 @@ def test_what_cannot_be_renewed_is_bad_input(
     verb: tuple[str, ...], arguments: tuple[str, ...], said: str, device: IssuedCertificate, acme: Command,
     store: Store,
 ) -> None:  # fmt: skip
-    Path("key.pem").write_bytes(device.to_pem())
+    Path("key.pem").write_bytes(device.key_pem())
     acme(*verb, *arguments).refused(said)
     assert renewals(store) == []
     assert not Path("x").exists()
@@ -108,6 +111,45 @@ def test_what_is_revoked_is_not_renewed(
 ) -> None:
     assert acme("revoke", "--cert", "d.pem", "--reason", "certificate_hold").status == 0
     acme(*verb, "--cert", "d.pem").refused("expected one to renew that is not revoked")
+    assert renewals(store) == []
+
+
+# --- the file that `issue` makes ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("password", [None, b"secret"])
+@pytest.mark.parametrize(("verb", "said"), [
+    (("renew",), "-----BEGIN CERTIFICATE"), (("rekey", "--out", "new.pem"), "new.pem: CN=device, serial "),
+    (("revoke",), "is revoked since"), (("release",), "is not on hold"),
+])  # fmt: skip
+def test_the_certificate_is_taken_from_beside_its_key(
+    verb: tuple[str, ...], said: str, password: bytes | None, device: IssuedCertificate, acme: Command, store: Store
+) -> None:
+    Path("both.pem").write_bytes(device.to_pem(password=password))
+    done = acme(*verb, "--cert", "both.pem")
+    assert (done.status, said in done.out) == (0, True)
+    assert Path("both.pem").read_bytes().count(b"PRIVATE KEY") == 2, "the key stays where it is"
+    if verb[0] in ("renew", "rekey"):
+        assert [renewed for renewed, _ in renewals(store)] == [f"{device.serial_number:x}"]
+
+
+def test_the_first_certificate_is_the_one_wherever_the_key_stands(device: IssuedCertificate, acme: Command) -> None:
+    other = CertificateAuthority.create("Other", store=open_store("memory://"))
+    Path("chain.pem").write_bytes(device.chain_pem() + to_pem(other.anchors) + device.key_pem())
+    assert acme("revoke", "--cert", "chain.pem").out.startswith(f"{device.serial_number:x} is revoked")
+
+
+@pytest.mark.invariant("I11")
+@pytest.mark.parametrize(
+    "verb", [("renew", "--cert", "both.pem"), ("sign", "r.pem"), ("ca", "export", "Acme"), ("ca", "crl", "Acme")]
+)
+def test_no_key_is_written_over_by_what_has_none(
+    verb: tuple[str, ...], device: IssuedCertificate, acme: Command, store: Store
+) -> None:
+    Path("both.pem").write_bytes(device.to_pem())
+    more = () if verb[:2] == ("ca", "crl") else ("--replace",)
+    acme(*verb, "--out", "both.pem", *more).refused("got 'both.pem': its key would be lost")
+    assert Path("both.pem").read_bytes() == device.to_pem()
     assert renewals(store) == []
 
 

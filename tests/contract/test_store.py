@@ -15,7 +15,7 @@ import pytest
 
 from mtlskit.errors import Conflict, NotFound, StoreError, Unavailable
 from mtlskit.ports import Store, Transaction
-from mtlskit.stores import KeyEncryption, open_store
+from mtlskit.stores import KeyEncryption, MemoryStore, open_store
 from mtlskit.stores.audit import verify_audit
 
 
@@ -525,3 +525,70 @@ def test_a_row_that_says_the_same_in_other_words_was_changed() -> None:
     ):
         with pytest.raises(StoreError, match="expected audit row 1 as it was written, got a changed one"):
             stored_row(1, "", "event", text, b"", b"")
+
+
+def test_many_records_at_once_are_as_one_after_the_other(store: Store) -> None:
+    names = [f"{number:03d}" for number in range(300)]
+    with store.transaction() as transaction:
+        transaction.insert_many("kind", "partition", {each: each.encode() for each in names})
+        assert len(transaction.get_many("kind", "partition", names)) == 300
+    with store.snapshot() as snapshot:
+        found = snapshot.get_many("kind", "partition", ["017", "none", "299", "017"])
+        assert snapshot.get_many("kind", "partition", []) == snapshot.get_many("kind", "elsewhere", names) == {}
+    assert {key: (record.value, record.version) for key, record in found.items()} == {
+        "017": (b"017", 1),
+        "299": (b"299", 1),
+    }
+    with store.transaction() as transaction:
+        transaction.delete_many("kind", "partition", names[:200])
+        transaction.delete_many("kind", "partition", [])
+        transaction.insert_many("kind", "partition", {})
+        transaction.insert_many("kind", "partition", {"000": b"again", "new": b""})
+        assert [each.version for each in transaction.get_many("kind", "partition", ["000", "new"]).values()] == [2, 1]
+    with store.snapshot() as snapshot:
+        assert [record.key for record in snapshot.scan("kind", "partition")] == ["000", *names[200:], "new"]
+
+
+def test_of_many_records_one_is_there_or_is_not(store: Store) -> None:
+    put(store, "b", b"old")
+    with pytest.raises(Conflict, match="kind 'b'"), store.transaction() as transaction:
+        transaction.insert_many("kind", "partition", {"a": b"", "b": b"", "c": b""})
+    with pytest.raises(NotFound, match="kind 'a'"), store.transaction() as transaction:
+        transaction.delete_many("kind", "partition", ["b", "a"])
+    with pytest.raises(StoreError), store.transaction() as transaction:
+        transaction.insert_many("kind", "partition", {"a": b"", "": b""})
+    with store.snapshot() as snapshot:
+        assert [(record.key, record.value) for record in snapshot.scan("kind", "partition")] == [("b", b"old")]
+
+
+def test_many_rows_of_the_log_are_one_chain(store: Store) -> None:
+    for count in (1, 3, 120):
+        with store.transaction() as transaction:
+            for number in range(count):
+                transaction.append_audit("event", {"number": str(number), "text": 'ä"\\\n'})
+    assert verify_audit(store) is not None
+    with store.snapshot() as snapshot:
+        rows = list(snapshot.scan_audit())
+    assert [row.sequence for row in rows] == list(range(1, 125))
+    assert [row.details["number"] for row in rows] == [str(n) for count in (1, 3, 120) for n in range(count)]
+
+
+def test_who_takes_many_records_waits_for_who_has_one_of_them(store: Store) -> None:
+    if isinstance(store, MemoryStore):
+        pytest.skip("in memory one transaction waits for the other as a whole")
+    began, go_on = threading.Event(), threading.Event()
+    put(store, "b", b"0")
+
+    def hold() -> None:
+        with store.transaction() as transaction:
+            transaction.replace("kind", "partition", "b", b"1")
+            began.set()
+            go_on.wait(5)
+
+    with ThreadPoolExecutor(1) as threads:
+        held = threads.submit(hold)
+        began.wait(5)
+        threading.Timer(0.2, go_on.set).start()
+        with store.transaction() as transaction:
+            assert transaction.get_many("kind", "partition", ["a", "b", "c"])["b"].value == b"1"
+        held.result()

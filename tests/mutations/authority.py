@@ -447,8 +447,8 @@ MUTATIONS = [
     # The audit log.
     Mutation(
         "authority/issuance.py",
-        '                transaction.append_audit("certificate.issued", _issued_details(issuing, draft, der))\n',
-        "",
+        '                transaction.append_audit("certificate.issued", _issued_details(issuing, number, der))\n',
+        "                pass\n",
         _AUDIT,
         "audit: what was signed has a row of its own",
     ),

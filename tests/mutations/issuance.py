@@ -13,6 +13,7 @@ _LOCATIONS = "tests/authority/test_locations.py"
 _BATCHES = "tests/authority/test_batches.py"
 _RENEWAL = "tests/authority/test_renewal.py"
 _ROTATION = "tests/authority/test_rotation.py"
+_BROKEN = "tests/authority/test_broken_stores.py"
 _KILLED = "tests/authority/test_killed.py"
 _ISSUED = "tests/authority/test_issued.py"
 _SECRETS = "tests/authority/test_secrets.py"
@@ -367,5 +368,19 @@ MUTATIONS = [
         "authority/issued.py",
         "        if not isinstance(self._given, bytes) or not 0 < len(self._given) <= _LONGEST_PASSWORD:",
         "        if False:", _SECRETS, "a password that is none",
+    ),
+    Mutation(
+        "core/profiles/building.py",
+        "issuer.not_before <= found.not_before and ",
+        "",
+        f"{_BROKEN} -k set_back_a_day",
+        "I10: a clock that was set back issues nothing from before its authority",
+    ),
+    Mutation(
+        "authority/ledger.py",
+        "    transaction.delete_many(RESERVATION, issuer, reserved)\n",
+        "",
+        f"{_BROKEN}::test_in_memory[refusing-issue-edges]",
+        "I10: a certificate that has its record is pending no more",
     ),
 ]  # fmt: skip

@@ -28,8 +28,8 @@ MUTATIONS = [
     ),
     Mutation(
         "authority/rotation.py",
-        "            authorize=opened.authorize,\n",
-        "",
+        "signer=None, authorize=opened.authorize)",
+        "signer=None)",
         _ROTATION,
         "the hook is asked for an intermediate's next key",
     ),

@@ -3,6 +3,7 @@
 from mutations import Mutation
 
 _STORE = "tests/contract/test_store.py"
+_BROKEN = "tests/authority/test_broken_stores.py"
 _POSTGRES = "tests/contract/test_store_postgres.py"
 
 MUTATIONS = [
@@ -146,5 +147,82 @@ MUTATIONS = [
         "    if False:\n",
         "tests/contract/test_store.py -k other_words",
         "the log's text is the text that was hashed",
+    ),
+    Mutation(
+        "stores/sqlite_transaction.py",
+        "        if connection.has_failed:\n            raise failed()\n",
+        "",
+        f"{_BROKEN} -k even_if_it_is_caught",
+        "I10: after a full disk has undone a transaction nothing more is written outside of it",
+    ),
+    Mutation(
+        "stores/sqlite_transaction.py",
+        "        connection.has_failed = False\n",
+        "",
+        f"{_BROKEN} -k even_if_it_is_caught",
+        "a connection goes on after a transaction that failed",
+    ),
+    Mutation(
+        "stores/sqlite_transaction.py",
+        "        except BaseException:\n            self.roll_back()\n            raise",
+        "        except ZeroDivisionError:\n            raise",
+        f"{_BROKEN}::test_in_a_file[read-only-revoke-edges]",
+        "I10: a commit that could not be made is undone",
+    ),
+    Mutation(
+        "stores/sqlite.py",
+        "error.sqlite_errorcode & 0xFF not in _HELD or ",
+        "",
+        f"{_BROKEN} -k told_at_once",
+        "a full disk is not waited for as somebody's lock is",
+    ),
+    Mutation(
+        "stores/sqlite_connections.py",
+        "            return self.raw.execute(statement, parameters)\n        except sqlite3.Error as error:",
+        "            return self.raw.execute(statement, parameters)\n        except sqlite3.IntegrityError as error:",
+        f"{_BROKEN}::test_in_a_file[unwritable-issue-edges]",
+        "what SQLite raises is told as ours",
+    ),
+    Mutation(
+        "stores/postgres_work.py",
+        "        if self._failed or not is_idle(session):\n",
+        "        if not is_idle(session):\n",
+        f"{_BROKEN} -k commit_that_failed",
+        "a connection whose statements were skipped is not used again",
+    ),
+    Mutation(
+        "stores/postgres_work.py",
+        '            raise Unavailable(f"expected to hear of the commit, which may hold or not: {error}") from None',
+        "            raise",
+        f"{_BROKEN} -k not_heard_of",
+        "I10: a commit that may hold or not is told as such",
+    ),
+    Mutation(
+        "stores/postgres_connections.py",
+        "    except psycopg.Error as error:\n        raise _unavailable(error, place) from None\n\n\n@contextmanager\ndef opening",
+        "    except psycopg.OperationalError as error:\n        raise _unavailable(error, place) from None\n\n\n@contextmanager\ndef opening",
+        f"{_BROKEN}::test_on_a_server[read-only-issue-edges]",
+        "whatever psycopg raises is told as ours",
+    ),
+    Mutation(
+        "stores/postgres_pool.py",
+        "                if is_alive(session):\n                    return session",
+        "                if True:\n                    return session",
+        f"{_BROKEN}::test_on_a_server[lost-issue-edges]",
+        "a connection that was lost between two transactions is not noticed",
+    ),
+    Mutation(
+        "stores/postgres_locks.py",
+        '            (_RECORDS, {"records": sorted(wanted)}),\n',
+        "",
+        f"{_STORE} -k has_one_of_them",
+        "who takes many records takes the lock of each",
+    ),
+    Mutation(
+        "stores/encryption.py",
+        "            if found.st_uid not in (0, os.geteuid()):\n",
+        "            if False:\n",
+        "tests/contract/test_store_encryption.py -k somebody_else",
+        "I11: a key file that somebody else made is refused",
     ),
 ]

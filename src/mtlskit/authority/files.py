@@ -32,11 +32,31 @@ class Secret:
         return f"<{type(self).__name__}>"
 
 
-def write_private(*files: tuple[Path, Secret]) -> None:
+class Directories:
+    """Directories whose new files could lose their names if the machine died now. Until `sync`, nothing is written."""
+
+    __slots__ = ("_waiting",)
+
+    def __init__(self) -> None:
+        self._waiting: dict[Path, None] = {}
+
+    def add(self, path: Path) -> None:
+        """Waits with a directory for `sync`."""
+        self._waiting[path] = None
+
+    def sync(self) -> None:
+        """Waits until all names are on the disk; raises ConfigurationError."""
+        while self._waiting:
+            path, _ = self._waiting.popitem()
+            with _told(path):
+                _sync_directory(path)
+
+
+def write_private(*files: tuple[Path, Secret], directories: Directories | None = None) -> None:
     """Writes files of mode 0600 that belong together: all of them, or none. Raises ConfigurationError.
 
     When all are on the disk, under names that nobody knows, each takes its place atomically, in their order. Where one
-    cannot, those before it are put back.
+    cannot, those before it are put back. With `directories`, the caller waits for the names of many files at once.
     """
     drafts = [(_beside(path), path) for path, _ in files]
     if len({_place(path) for path, _ in files}) != len(files):
@@ -48,9 +68,11 @@ def write_private(*files: tuple[Path, Secret]) -> None:
         _take_places(drafts)
     finally:
         _remove(draft for draft, _ in drafts)
+    waiting = Directories() if directories is None else directories
     for path, _ in files:
-        with _told(path):
-            _sync_directory(path.parent)
+        waiting.add(path.parent)
+    if directories is None:
+        waiting.sync()
 
 
 def _take_places(moves: Sequence[tuple[Path, Path]]) -> None:

@@ -18,11 +18,11 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from mtlskit.authority.assembly import Assembly
-from mtlskit.authority.compromised_keys import compromised, is_compromised
+from mtlskit.authority.compromised_keys import COMPROMISED_KEY, compromised
 from mtlskit.authority.drafting import Draft, Issuing, Order, Predecessor, draft_of, order_details, written
 from mtlskit.authority.ledger import AUTHORITY, REVOCATION, finish, reserve
 from mtlskit.authority.serials import draw_serial, serial_key
-from mtlskit.errors import Conflict, IssuanceError, NotFound
+from mtlskit.errors import Conflict, IssuanceError
 from mtlskit.ports import Snapshot, Transaction
 
 __all__ = [
@@ -76,8 +76,9 @@ def reserve_all(issuing: Issuing, drafts: Sequence[Draft], *, draw: Callable[[],
                 _check_current(transaction, issuing)
                 _check_renewed(transaction, drafts)
                 _check_keys(transaction, drafts)
+                reserve(transaction, issuing.key_id, [draft.reservation for draft in drafts])
                 for draft in drafts:
-                    _reserve(transaction, issuing, draft)
+                    transaction.append_audit("certificate.reserved", _reserved_details(issuing, draft))
         except Conflict:
             drafts = [written(issuing, each.order, draw()) for each in drafts]
             continue
@@ -92,17 +93,13 @@ def sign(assembly: Assembly, draft: Draft) -> bytes:
 
 def record_all(issuing: Issuing, signed: Sequence[tuple[Draft, bytes]]) -> list[bool]:
     """Turns reservations into the records of certificates in DER, and tells for which there still was one."""
-    found = []
+    ders = {draft.reservation.serial_number: der for draft, der in signed}
     with issuing.store.transaction() as transaction:
-        for draft, der in signed:
-            try:
-                finish(transaction, issuing.key_id, draft.reservation.serial_number, der)
-            except NotFound:
-                found.append(False)
-            else:
-                transaction.append_audit("certificate.issued", _issued_details(issuing, draft, der))
-                found.append(True)
-    return found
+        there = finish(transaction, issuing.key_id, ders)
+        for number, der in ders.items():
+            if number in there:
+                transaction.append_audit("certificate.issued", _issued_details(issuing, number, der))
+    return [number in there for number in ders]
 
 
 def revoked_meanwhile() -> IssuanceError:
@@ -131,18 +128,11 @@ def _check_renewed(transaction: Transaction, drafts: Sequence[Draft]) -> None:
             check_unrevoked(transaction, draft.order.renews)
 
 
-# After what is renewed, and in the order of the keys: so nobody who looks at the same ones, or revokes, waits for this
-# one while this one waits for him.
+# After what is renewed: so nobody who revokes waits for this one while this one waits for him.
 def _check_keys(transaction: Transaction, drafts: Sequence[Draft]) -> None:
-    keys = sorted({draft.reservation.public_key for draft in drafts})
-    found = {key for key in keys if is_compromised(transaction, key)}
+    found = transaction.get_many(COMPROMISED_KEY, "", {draft.reservation.public_key for draft in drafts})
     if found:
         raise CompromisedKeys(frozenset(at for at, each in enumerate(drafts) if each.reservation.public_key in found))
-
-
-def _reserve(transaction: Transaction, issuing: Issuing, draft: Draft) -> None:
-    reserve(transaction, issuing.key_id, draft.reservation)
-    transaction.append_audit("certificate.reserved", _reserved_details(issuing, draft))
 
 
 def _reserved_details(issuing: Issuing, draft: Draft) -> dict[str, str]:
@@ -151,10 +141,10 @@ def _reserved_details(issuing: Issuing, draft: Draft) -> dict[str, str]:
     return order_details(issuing, draft.order) | details
 
 
-def _issued_details(issuing: Issuing, draft: Draft, der: bytes) -> dict[str, str]:
+def _issued_details(issuing: Issuing, serial: int, der: bytes) -> dict[str, str]:
     return {
         "authority": issuing.authority,
         "issuer_key": issuing.key_id,
-        "serial": f"{draft.reservation.serial_number:x}",
+        "serial": f"{serial:x}",
         "sha256": hashlib.sha256(der).hexdigest(),
     }

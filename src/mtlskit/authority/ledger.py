@@ -17,7 +17,7 @@ that stands under `reservation` or `certificate` is taken for ever.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final, Protocol
@@ -25,7 +25,7 @@ from typing import Final, Protocol
 from mtlskit.authority.documents import load, quoted, unreadable
 from mtlskit.authority.serials import serial_key
 from mtlskit.core.profiles import Role
-from mtlskit.errors import Conflict, NotFound
+from mtlskit.errors import Conflict
 from mtlskit.ports import Record, Snapshot, Store, Transaction
 
 AUTHORITY: Final = "authority"
@@ -173,22 +173,22 @@ class Revocation:
         return cls.from_text(record.key, record.value.decode("ascii", "replace"))
 
 
-def reserve(transaction: Transaction, issuer: str, reservation: Reservation) -> None:
-    """Writes a reservation down; raises Conflict where the serial number was ever used."""
-    key = serial_key(reservation.serial_number)
-    if transaction.get(CERTIFICATE, issuer, key) is not None:
-        raise Conflict(f"expected an unused serial number, got {reservation.serial_number:x}")
-    transaction.insert(RESERVATION, issuer, key, reservation.to_json())
+def reserve(transaction: Transaction, issuer: str, reservations: Sequence[Reservation]) -> None:
+    """Writes reservations down; raises Conflict where one of the serial numbers was ever used, or two are the same."""
+    values = {serial_key(each.serial_number): each.to_json() for each in reservations}
+    if len(values) < len(reservations) or transaction.get_many(CERTIFICATE, issuer, values):
+        raise Conflict("expected unused serial numbers, got others")
+    transaction.insert_many(RESERVATION, issuer, values)
 
 
-def finish(transaction: Transaction, issuer: str, serial: int, der: bytes | None) -> None:
-    """Turns a reservation into the record of a certificate; raises NotFound where the reservation is gone."""
-    key = serial_key(serial)
-    reserved = transaction.get(RESERVATION, issuer, key)
-    if reserved is None:
-        raise NotFound(f"expected a reservation of the serial number {serial:x}, got none")
-    transaction.delete(RESERVATION, issuer, key)
-    transaction.insert(CERTIFICATE, issuer, key, reserved.value + b"\n" + (der or b""))
+def finish(transaction: Transaction, issuer: str, ders: Mapping[int, bytes | None]) -> frozenset[int]:
+    """Turns reservations into the records of certificates, by their serial numbers; those that still were there."""
+    numbers = {serial_key(number): number for number in ders}
+    reserved = transaction.get_many(RESERVATION, issuer, numbers)
+    transaction.delete_many(RESERVATION, issuer, reserved)
+    issued = {key: record.value + b"\n" + (ders[numbers[key]] or b"") for key, record in reserved.items()}
+    transaction.insert_many(CERTIFICATE, issuer, issued)
+    return frozenset(numbers[key] for key in reserved)
 
 
 def scan_reservations(snapshot: Snapshot, issuer: str) -> Iterator[Reservation]:

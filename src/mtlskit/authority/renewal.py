@@ -26,6 +26,7 @@ from mtlskit.authority.serials import read_serial, serial_key
 from mtlskit.authority.signers import KeyType, generate_key
 from mtlskit.authority.takeover import RECORDED
 from mtlskit.core.certificates import SigningChain, common_name, to_der
+from mtlskit.core.durations import in_units
 from mtlskit.core.names import SubjectAlternativeName
 from mtlskit.core.profiles import PROFILES, Names, Profile, PublicKey, check_names
 from mtlskit.core.validation.algorithms import is_usual_key
@@ -124,7 +125,8 @@ def _order(
     profile, end = _profile(old, wanted.profile), old.certificate.not_valid_after_utc
     if now - end > wanted.after_expiry:
         raise IssuanceError(
-            f"certificate: expected one that ended at most {wanted.after_expiry} ago, got one that ended at {end:%F %T}"
+            f"certificate: expected one that ended at most {in_units(wanted.after_expiry)} ago, "
+            f"got one that ended at {end:%F %T}"
         )
     lifetime = wanted.lifetime
     if lifetime is None and old.reservation.profile != RECORDED:

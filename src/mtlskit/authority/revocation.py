@@ -199,7 +199,7 @@ def _settle(
     """The certificate to revoke; a reservation becomes one that never was. None where only a list told of it."""
     found = _find(transaction, authority, key_id, serial, der)
     if found is None and transaction.get(RESERVATION, key_id, serial_key(serial)) is not None:
-        finish(transaction, key_id, serial, None)
+        finish(transaction, key_id, {serial: None})
         found = _find(transaction, authority, key_id, serial, der)
     if found is not None and found.reservation.profile == ROOT.name:
         raise IssuanceError(f"serial: expected a certificate issued by {authority!r}, got its own")

@@ -14,7 +14,7 @@ from mtlskit.authority.opened import OpenedAuthority, find_authority
 from mtlskit.authority.signers import KeyType, Signer
 from mtlskit.authority.stages import Remaining
 from mtlskit.authority.takeover import is_issued_by
-from mtlskit.core.certificates import public_key_id
+from mtlskit.core.certificates import public_key_id, spki_id
 from mtlskit.core.profiles import AuthorityConstraints
 from mtlskit.errors import ConfigurationError, Conflict
 from mtlskit.ports import Record
@@ -90,6 +90,9 @@ class Rotation:
         opened = self._opened
         record = opened.latest()
         if record.prepared is not None:
+            # Somebody ended between the stage's commit and this: the signer of that time is needed all the same.
+            if signer is not None and spki_id(signer.public_key()).hex() == record.prepared.key_id:
+                opened.add_signer(signer)
             return
         key_signer, place = signer_of(key_type, signer)
         plan = Plan(

@@ -10,6 +10,7 @@ from mtlskit.errors import IssuanceError
 
 RANDOM_BITS: Final = 159  # 20 octets in DER with the sign bit clear (RFC 5280, 4.1.2.2)
 _LIMIT: Final = 1 << 160
+_MOST_DIGITS: Final = 40  # hexadecimal ones
 _BLANK: Final = " \t\r\n"
 # 40 digits at most, in upper or lower case, as one run or in pairs: what openssl, browsers and we print.
 _HEXADECIMAL: Final = re.compile(r"(?:0[xX])?(?:[0-9A-Fa-f]+|[0-9A-Fa-f]{1,2}(?:[: ][0-9A-Fa-f]{2})+)", re.ASCII)
@@ -55,6 +56,11 @@ def _number_in(text: str) -> int:
         return int(decimal[1])
     if _HEXADECIMAL.fullmatch(text) is None:
         raise _not_a_serial(text)
+    if text.isdecimal() and len(text.lstrip("0")) > _MOST_DIGITS:
+        raise IssuanceError(
+            f"serial: expected a hexadecimal number of 20 octets at most, got {len(text)} decimal digits: "
+            "a decimal number has 'decimal:' before it"
+        )
     return int(re.sub("[: ]", "", text), 16)
 
 

@@ -8,20 +8,25 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 from typing import Any, Final
 
 import click
 
+from mtlskit.authority import read_serial
+from mtlskit.authority.opened import find_authority
 from mtlskit.cli.options import NO, json_option, opened, read_moment, store_option
 from mtlskit.cli.output import print_json, print_json_list
 from mtlskit.cli.words import escaped
+from mtlskit.core.audit_events import EVENTS
 from mtlskit.errors import ConfigurationError, StoreError, Unavailable
 from mtlskit.ports import AuditRow, Store
 from mtlskit.stores.audit import verify_rows
 
 _PAGE: Final = 1_000  # rows: the reader of a list may be slow, and nobody is to wait for it
+_DATE: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _HEAD: Final = re.compile(r"([0-9]{1,18}):([0-9a-f]{64})", re.ASCII)
 
 
@@ -101,17 +106,23 @@ def head(store_url: str, as_json: bool) -> None:
 
 
 @audit.command("list")
-@click.option("--since", help="From that moment on, as in 2026-03-01T12:00:00Z (RFC 3339).")
+@click.option("--since", help="From that moment on, as in 2026-03-01T12:00:00Z (RFC 3339), or 2026-03-01 (in UTC).")
 @click.option(
     "--event", "events", multiple=True, help="Only these events; may be repeated. A dot at the end takes all of a kind."
 )
+@click.option("--serial", help="Only of that serial number, in the notations of `revoke`.")
+@click.option("--authority", help="Only of the authority of that name.")
 @store_option
 @json_option
-def list_rows(since: str | None, events: Sequence[str], store_url: str, as_json: bool) -> None:
-    """List the rows of the log, the oldest first."""
-    start = None if since is None else read_moment(since)
+def list_rows(
+    since: str | None, events: Sequence[str], serial: str | None, authority: str | None, store_url: str, as_json: bool
+) -> None:
+    """List the rows of the log, the oldest first: those that meet all that is asked for."""
+    wanted = _Wanted.read(since, events, serial, authority)
     with opened(store_url) as store:
-        rows = (row for row in _rows(store) if _is_wanted(row, start, tuple(events)))
+        if authority is not None:
+            find_authority(store, authority)
+        rows = (row for row in _rows(store) if wanted.has(row))
         if as_json:
             print_json_list(map(_document, rows))
             return
@@ -145,10 +156,42 @@ def _page(store: Store, after: int) -> tuple[list[AuditRow], bool]:
     return page, True
 
 
-def _is_wanted(row: AuditRow, start: datetime | None, events: tuple[str, ...]) -> bool:
-    if start is not None and datetime.fromisoformat(row.recorded_at) < start:
-        return False
-    return not events or any(row.event.startswith(each) if each.endswith(".") else row.event == each for each in events)
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """Which rows are listed: what is None or empty is not asked for."""
+
+    start: datetime | None
+    events: frozenset[str]
+    details: Mapping[str, str]
+
+    @classmethod
+    def read(cls, since: str | None, events: Iterable[str], serial: str | None, authority: str | None) -> _Wanted:
+        """What the options say; raises ConfigurationError and IssuanceError."""
+        details = {"serial": None if serial is None else f"{read_serial(serial):x}", "authority": authority}
+        return cls(
+            start=None if since is None else _read_start(since),
+            events=frozenset(event for text in events for event in _read_events(text)),
+            details={name: value for name, value in details.items() if value is not None},
+        )
+
+    def has(self, row: AuditRow) -> bool:
+        """Whether this row is one of them."""
+        if self.start is not None and datetime.fromisoformat(row.recorded_at) < self.start:
+            return False
+        if self.events and row.event not in self.events:
+            return False
+        return all(row.details.get(name) == value for name, value in self.details.items())
+
+
+def _read_events(text: str) -> list[str]:
+    found = [event for event in EVENTS if event == text or (text.endswith(".") and event.startswith(text))]
+    if not found:
+        raise ConfigurationError(f"expected an event among {', '.join(EVENTS)}, got {text!r:.80}")
+    return found
+
+
+def _read_start(text: str) -> datetime:
+    return read_moment(f"{text}T00:00:00Z" if _DATE.fullmatch(text) else text)
 
 
 def _document(row: AuditRow) -> dict[str, Any]:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
+import click
 from cryptography import x509
 from rich.text import Text
 
-from mtlskit.authority import Generation, Reservation
+from mtlskit.authority import Generation, GenerationState, Reservation, Revocation
 from mtlskit.authority.generations import AuthorityRecord
 from mtlskit.cli.output import console, print_json, table
-from mtlskit.cli.words import described, escaped, key_in_words, shown_time
+from mtlskit.cli.words import described, escaped, key_in_words, shown_time, subject
 from mtlskit.core.certificates import read_sans
 from mtlskit.core.profiles import AuthorityConstraints, ExtendedKeyUsage, NameSubtree
 
@@ -35,13 +36,33 @@ def issued_document(certificate: x509.Certificate) -> dict[str, Any]:
     return {**certificate_document(certificate), "sans": list(map(str, read_sans(certificate)))}
 
 
-def authority_document(record: AuthorityRecord, pending: Iterable[Reservation]) -> dict[str, Any]:
+def issued_line(where: str, certificate: x509.Certificate) -> str:
+    """The file that has a certificate, and what it is."""
+    end = shown_time(certificate.not_valid_after_utc)
+    whose = subject(certificate) or "no subject"
+    return f"{escaped(where)}: {whose}, serial {certificate.serial_number:x}, until {end}"
+
+
+class Standing(NamedTuple):
+    """What the ledger has beside an authority's record.
+
+    `pending` was begun and never finished. `revoked` has the revocation of each generation's certificate, None for one
+    that is good; generations of which nobody in the store would know are not in it.
+    """
+
+    pending: Sequence[Reservation]
+    revoked: Mapping[int, Revocation | None]
+
+
+def authority_document(record: AuthorityRecord, standing: Standing) -> dict[str, Any]:
     """Everything about an authority but its keys."""
     constraints = AuthorityConstraints.of(record.active.certificate)
     return {
         "name": record.name,
         "parent": record.parent or None,
-        "generations": list(map(generation_document, record.generations)),
+        "generations": [
+            {**generation_document(each), "revoked": _revoked(each, standing)} for each in record.generations
+        ],
         "constraints": {
             "path_length": constraints.path_length,
             "purposes": list(map(_purpose, constraints.extended_key_usages)),
@@ -49,7 +70,7 @@ def authority_document(record: AuthorityRecord, pending: Iterable[Reservation]) 
             "excluded": list(map(_subtree, constraints.excluded)),
         },
         "locations": {name: list(getattr(record.locations, name)) for name in ("crl", "ocsp", "issuers")},
-        "pending": list(map(_pending, pending)),
+        "pending": list(map(_pending, standing.pending)),
     }
 
 
@@ -89,14 +110,16 @@ def generation_document(generation: Generation) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def tell_authority(record: AuthorityRecord, pending: Sequence[Reservation], as_json: bool) -> None:
+def tell_authority(record: AuthorityRecord, standing: Standing, as_json: bool) -> None:
     """Prints everything about an authority but its keys."""
-    document = authority_document(record, pending)
+    document = authority_document(record, standing)
     if as_json:
         print_json(document)
         return
     columns = ("generation", "state", "key", "kept in", "serial", "until")
     console().print(table(record.name, columns, map(_row, record.generations)))
+    for each in document["generations"]:
+        _print_certificate(f"G{each['number']}", each["certificate"], each["revoked"])
     _print_limits(document)
     for each in document["pending"]:
         console().print(Text(f"pending: {each['serial']} for {escaped(each['subject'])}, since {each['reserved_at']}"))
@@ -108,8 +131,9 @@ def tell_generation(record: AuthorityRecord, number: int, as_json: bool) -> None
     if as_json:
         print_json({"name": record.name, **generation_document(generation)})
         return
-    until = shown_time(generation.certificate.not_valid_after_utc)
-    console().print(Text(f"{record.name}: generation {number} is {generation.state.value}, good until {until}"))
+    until = f", good until {shown_time(generation.certificate.not_valid_after_utc)}"
+    end = "" if generation.state is GenerationState.RETIRED else until
+    console().print(Text(f"{record.name}: generation {number} is {generation.state.value}{end}"))
 
 
 def _row(generation: Generation) -> tuple[str, ...]:
@@ -118,6 +142,22 @@ def _row(generation: Generation) -> tuple[str, ...]:
         f"G{generation.number}", generation.state.value, key_in_words(certificate), generation.key_place.value,
         f"{certificate.serial_number:x}", shown_time(certificate.not_valid_after_utc),
     )  # fmt: skip
+
+
+# Not in the table, whose cells would be cut into lines.
+def _print_certificate(label: str, certificate: Mapping[str, str], revoked: Mapping[str, str] | bool | None) -> None:
+    click.echo(f"{label} subject: {certificate['subject']}")
+    click.echo(f"{label} issuer: {certificate['issuer']}")
+    click.echo(f"{label} SHA-256: {certificate['sha256']}")
+    if isinstance(revoked, Mapping):
+        click.echo(f"{label} is revoked since {revoked['revoked_at']}: {revoked['reason']}")
+
+
+def _revoked(generation: Generation, standing: Standing) -> dict[str, str] | bool | None:
+    if generation.number not in standing.revoked:
+        return None
+    found = standing.revoked[generation.number]
+    return False if found is None else {"revoked_at": shown_time(found.revoked_at), "reason": found.reason}
 
 
 def _print_limits(document: Mapping[str, Any]) -> None:

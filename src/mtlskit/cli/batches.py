@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections import deque
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from mtlskit.authority import CertificateAuthority, IssuedCertificate
 from mtlskit.authority.batches import Filled, Unfilled
+from mtlskit.authority.files import Directories
 from mtlskit.authority.orders import CertificateOrder
 from mtlskit.cli.delivery import Delivery, Place
 from mtlskit.cli.name_lists import Row, check_rows, read_rows
@@ -27,6 +29,7 @@ from mtlskit.cli.output import print_json
 from mtlskit.cli.writing import Existing
 from mtlskit.errors import ConfigurationError
 
+_SYNCED_TOGETHER: Final = 256  # certificates: of so many, at most, the names may be lost if the machine dies
 _MOST_TOLD: Final = 100  # refusals in the JSON document; all are told on stderr
 
 
@@ -44,6 +47,7 @@ class _Batch:
     refused: int = 0
     told: list[dict[str, Any]] = field(default_factory=list)
     waiting: deque[tuple[Row, Place]] = field(default_factory=deque)
+    directories: Directories = field(default_factory=Directories)
 
     def orders(self) -> Iterator[CertificateOrder]:
         """What is to be issued."""
@@ -68,7 +72,23 @@ class _Batch:
             return True
         return self.delivery.existing is Existing.REFUSE and Path(place.certificate).exists()
 
+    def write(self, place: Place, issued: IssuedCertificate) -> None:
+        """Writes a certificate and its key; raises ConfigurationError."""
+        self.delivery.write(place, issued, self.directories)
+        self.issued += 1
+        if not self.issued % _SYNCED_TOGETHER:
+            self.directories.sync()
+
+    @contextmanager
+    def synced(self) -> Iterator[None]:
+        """At the end all files have their names on the disk, whatever the end is."""
+        try:
+            yield
+        finally:
+            self.directories.sync()
+
     def refuse(self, row: Row, error: Exception) -> None:
+        """Tells of a row that gets no certificate."""
         self.refused += 1
         print(f"mtlskit: line {row.line} ({row.name!r}): {' '.join(str(error).split())}", file=sys.stderr)
         if len(self.told) < _MOST_TOLD:
@@ -88,13 +108,12 @@ def issue_batch(
     for each in filter(None, (directory, key_directory)):
         delivery.check_directory(each)
     batch = _Batch(path, delivery, directory, key_directory, settings)
-    with _progress() as progress:
+    with _progress() as progress, batch.synced():
         task = progress.add_task("issuing", total=total)
         for outcome in authority.issue_many(batch.orders()):
             row, place = batch.waiting.popleft()
             if isinstance(outcome, Filled) and isinstance(outcome.issued, IssuedCertificate):
-                delivery.write(place, outcome.issued)
-                batch.issued += 1
+                batch.write(place, outcome.issued)
             elif isinstance(outcome, Unfilled):
                 batch.refuse(row, outcome.error)
             progress.update(task, completed=batch.issued + batch.there + batch.refused)

@@ -16,6 +16,7 @@ from typing import Any, ParamSpec
 
 import click
 
+from mtlskit.cli.options import rehearse
 from mtlskit.errors import MTLSError, NotFound
 from mtlskit.fetch.uploads import CertificateUploads, UploadedCertificate
 from mtlskit.stores import open_store
@@ -73,8 +74,10 @@ def upload(store_url: str, cert: str, key: str, name: str | None, password_file:
     called = f" {name}" if name else ""
     if not as_json:
         click.echo(f"Uploading mTLS Certificate{called}...")
+    settings: dict[str, Any] = {"name": name, "password": password}
+    rehearse(store_url, lambda store: CertificateUploads(store).upload(chain, private_key, **settings))
     with _uploads(store_url) as uploads:
-        done = uploads.upload(chain, private_key, name=name, password=password)
+        done = uploads.upload(chain, private_key, **settings)
     if as_json:
         click.echo(json.dumps(_as_dict(done)))
         return
@@ -106,6 +109,7 @@ def list_certificates(store_url: str, as_json: bool) -> None:
 @_one_line_errors
 def delete(store_url: str, certificate_id: str | None, name: str | None, yes: bool, as_json: bool) -> None:
     """Delete an mTLS certificate."""
+    rehearse(store_url, lambda store: _chosen(CertificateUploads(store), certificate_id, name))
     with _uploads(store_url) as uploads:
         chosen = _chosen(uploads, certificate_id, name)
         shown = f"{chosen.id} ({chosen.name})" if chosen.name else chosen.id

@@ -10,10 +10,10 @@ from typing import Any
 import click
 from cryptography import x509
 
-from mtlskit.cli.authority_words import issued_document
+from mtlskit.cli.authority_words import issued_document, issued_line
 from mtlskit.cli.options import Form, replace_option
 from mtlskit.cli.output import print_json
-from mtlskit.cli.writing import STDOUT, Existing, check_place, told_as_issued, write_public
+from mtlskit.cli.writing import STDOUT, Existing, check_public_place, told_as_issued, write_public
 from mtlskit.core.certificates import PresentedChain
 from mtlskit.errors import ConfigurationError
 
@@ -32,16 +32,18 @@ class ChainDelivery:
 
     def check(self) -> None:
         """Raises ConfigurationError where it cannot be written."""
-        check_place(self.out, self.existing)
+        check_public_place(self.out, self.existing)
 
     def hand_over(self, chain: PresentedChain, as_json: bool) -> None:
-        """Writes the chain, or tells about it in JSON; raises ConfigurationError."""
+        """Writes the chain, and tells about it unless it is on stdout itself; raises ConfigurationError."""
         certificate = x509.load_der_x509_certificate(chain.leaf_der)
         if not (as_json and self.out == STDOUT):
             with told_as_issued(certificate):
                 write_public(self.out, chain.leaf_der if self.form is Form.DER else chain.to_pem())
         if as_json:
             print_json({**issued_document(certificate), "chain": chain.to_pem().decode("ascii")})
+        elif self.out != STDOUT:
+            click.echo(issued_line(self.out, certificate))
 
 
 def chain_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -14,10 +14,10 @@ from typing import Any, Final, assert_never
 import click
 
 from mtlskit.authority import IssuedCertificate
-from mtlskit.cli.authority_words import issued_document
+from mtlskit.authority.files import Directories, Secret, write_private
+from mtlskit.cli.authority_words import issued_document, issued_line
 from mtlskit.cli.options import Form, format_option, password_option, read_password, replace_option
 from mtlskit.cli.output import print_json
-from mtlskit.cli.words import escaped, shown_time, subject
 from mtlskit.cli.writing import STDOUT, Existing, check_directory, check_place, told_as_issued, write_key
 from mtlskit.errors import ConfigurationError
 
@@ -98,18 +98,24 @@ class Delivery:
         key = None if key_directory is None else str(key_directory / f"{text}{_KEY_ENDING}")
         return Place(str(directory / f"{text}{_ENDINGS[self.form]}"), key)
 
-    def write(self, place: Place, issued: IssuedCertificate) -> None:
-        """Writes key and chain, both of them or neither; raises ConfigurationError."""
+    def write(self, place: Place, issued: IssuedCertificate, directories: Directories | None = None) -> None:
+        """Writes key and chain, both of them or neither; raises ConfigurationError.
+
+        With `directories`, nothing may be told as written before these are on the disk.
+        """
         with told_as_issued(issued.certificate):
             match self.form:
                 case Form.PEM if place.key is not None:
-                    issued.save_pair(place.certificate, place.key, password=self.password)
+                    key = Secret(issued.key_pem(password=self.password))
+                    chain = Secret(issued.chain_pem())
+                    write_private((Path(place.key), key), (Path(place.certificate), chain), directories=directories)
                 case Form.PEM:
-                    write_key(place.certificate, issued.to_pem(password=self.password))
+                    write_key(place.certificate, issued.to_pem(password=self.password), directories)
                 case Form.DER:
-                    issued.save_der(place.certificate, place.has_key, password=self.password)
+                    key, leaf = Secret(issued.key_der(password=self.password)), Secret(issued.certificate_der())
+                    write_private((Path(place.has_key), key), (Path(place.certificate), leaf), directories=directories)
                 case Form.PKCS12:
-                    write_key(place.certificate, issued.to_pkcs12(password=self.password or b""))
+                    write_key(place.certificate, issued.to_pkcs12(password=self.password or b""), directories)
                 case _:
                     assert_never(self.form)
 
@@ -120,10 +126,8 @@ class Delivery:
         if as_json:
             print_json({**issued_document(certificate), "file": place.certificate, "key_file": place.has_key})
         elif place.certificate != STDOUT:
-            end = shown_time(certificate.not_valid_after_utc)
-            whose = subject(certificate) or "no subject"
-            where = escaped(place.certificate if place.key is None else f"{place.certificate}, {place.key}")
-            click.echo(f"{where}: {whose}, serial {certificate.serial_number:x}, until {end}")
+            where = place.certificate if place.key is None else f"{place.certificate}, {place.key}"
+            click.echo(issued_line(where, certificate))
 
 
 # Two names of one file: the library notices too, but only when there is a certificate that nobody gets.

@@ -8,7 +8,7 @@ import click
 from cryptography import x509
 
 from mtlskit.authority import CertificateAuthority
-from mtlskit.cli.authority_words import certificate_document
+from mtlskit.cli.authority_words import certificate_document, issued_line
 from mtlskit.cli.options import (
     Form,
     format_option,
@@ -22,7 +22,7 @@ from mtlskit.cli.options import (
     store_option,
 )
 from mtlskit.cli.output import print_json
-from mtlskit.cli.writing import STDOUT, Existing, check_place, write_key, write_public
+from mtlskit.cli.writing import STDOUT, Existing, check_place, check_public_place, write_key, write_public
 from mtlskit.core.certificates import to_der, to_pem
 from mtlskit.errors import ConfigurationError, NotFound
 
@@ -51,7 +51,8 @@ def export(
     place = _place(out, parsed, as_json)
     _check_choice([anchors, cross_certificates, generation is not None], parsed)
     password = _password(parsed, password_file)
-    check_place(place, Existing.of(replace))
+    check = check_public_place if password is None else check_place
+    check(place, Existing.of(replace))
     with opened(store_url) as store:
         authority = open_authority(store, name)
         if password is not None:
@@ -65,6 +66,9 @@ def export(
     content = _content(found, parsed)
     if password is None and not (as_json and place == STDOUT):
         write_public(place, content)
+    if not as_json and place != STDOUT:
+        for each in found:
+            click.echo(issued_line(place, each))
     if as_json:
         print_json([{**certificate_document(each), "pem": to_pem([each]).decode("ascii")} for each in found])
 

@@ -1,6 +1,6 @@
 """What the commands read from files: chains, certificates, requests, revocation lists, OCSP responses.
 
-Never a private key.
+Never a private key: where one may stand beside a certificate, it is passed over.
 """
 
 from __future__ import annotations
@@ -16,12 +16,15 @@ from cryptography.x509 import ocsp
 
 from mtlskit.cli.options import content_of
 from mtlskit.core.certificates import PresentedChain, read_certificate
+from mtlskit.core.pem import Secret, certificates_in
 from mtlskit.core.validation import RevocationList
 from mtlskit.errors import CertificateError
 
 STDIN = "-"
 _LARGEST = 96 * 1024 * 1024  # octets of a file: the largest revocation list in PEM
+_LARGEST_OWN = 1024 * 1024  # octets: a chain and its key
 _LARGEST_REQUEST = 65_536  # octets
+_BEGIN = b"-----BEGIN"
 _SEQUENCE = 0x30
 _BLOCK = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----(.*?)-----END \1-----", re.DOTALL)
 _CERTIFICATE, _LIST = b"CERTIFICATE", b"X509 CRL"
@@ -43,6 +46,17 @@ def _loaded(name: str, what: str) -> Iterator[x509.Certificate]:
             yield read_certificate(der, what=what)
         except CertificateError:
             raise CertificateError(f"expected {what} in {name!r}, got other octets at position {position}") from None
+
+
+def read_own_certificate(name: str) -> x509.Certificate:
+    """The first certificate in a file (PEM, DER) that may have its key beside it, as `issue --out` writes them.
+
+    The key is neither decoded nor kept. Raises CertificateError.
+    """
+    given = Secret(content_of(name, most=_LARGEST_OWN))
+    if _BEGIN in given.octets():
+        return certificates_in(given, f"a certificate in {name!r}")[0]
+    return read_certificate_files([name], "a certificate")[0]
 
 
 def read_request(name: str) -> bytes:
@@ -74,7 +88,7 @@ def read_response(name: str) -> bytes:
 def _ders(name: str, label: bytes, what: str) -> list[bytes]:
     """The DER of a file: of all blocks of that label in PEM, or the file itself."""
     data = _content(name, what)
-    if b"-----BEGIN" not in data and data[:1] == bytes((_SEQUENCE,)):
+    if _BEGIN not in data and data[:1] == bytes((_SEQUENCE,)):
         return [data]
     found = [_decoded(block[2], name) for block in _BLOCK.finditer(data) if block[1] == label]
     if not found:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 
 import click
 from cryptography import x509
@@ -17,10 +18,12 @@ from mtlskit.cli.options import (
     key_type_option,
     lifetime_option,
     open_authority,
+    opened,
     opened_or_made,
     password_option,
     read_password,
     read_record,
+    rehearse,
     requester_option,
     store_option,
 )
@@ -81,13 +84,15 @@ def create(
     )
     constraints = _constraints(own, for_clients_of, for_servers_of)
     locations = Locations(crl=tuple(crl_url), ocsp=tuple(ocsp_url), issuers=tuple(issuer_url))
-    with opened_or_made(store_url) as store:
+    settings: dict[str, Any] = {
+        "constraints": constraints, "locations": locations, "lifetime": lifetime, "requester": requester,
+    }  # fmt: skip
+    if parent is None:
+        rehearse(store_url, lambda store: CertificateAuthority.create(name, store=store, **settings))
+    with (opened_or_made if parent is None else opened)(store_url) as store:
         above = None if parent is None else open_authority(store, parent)
         signer = token.signer_or_new(key_type)
-        CertificateAuthority.create(
-            name, store=store, parent=above, constraints=constraints, locations=locations, key_type=key_type,
-            signer=signer, lifetime=lifetime, requester=requester,
-        )  # fmt: skip
+        CertificateAuthority.create(name, store=store, parent=above, key_type=key_type, signer=signer, **settings)
         _tell(store, name, as_json)
 
 
@@ -150,11 +155,13 @@ def take_over(
     else:
         password = None if password_file is None else read_password(password_file)
         chain = SigningChain(read_private_key(content_of(key, most=_LARGEST_KEY), password=password), found)
+    settings: dict[str, Any] = {
+        "signer": signer, "locations": locations, "requester": requester,
+        "last_crl": None if last_crl is None else _last_list(last_crl),
+    }  # fmt: skip
+    rehearse(store_url, lambda store: CertificateAuthority.take_over(name, chain or found, store=store, **settings))
     with opened_or_made(store_url) as store:
-        CertificateAuthority.take_over(
-            name, chain or found, store=store, signer=signer, locations=locations, requester=requester,
-            last_crl=None if last_crl is None else _last_list(last_crl),
-        )  # fmt: skip
+        CertificateAuthority.take_over(name, chain or found, store=store, **settings)
         _tell(store, name, as_json)
 
 

@@ -108,11 +108,15 @@ def opened(url: str, *, keys: KeyEncryption | None = None) -> Iterator[Store]:
 
     To look does not mean to make: a mistyped name would become an empty store.
     """
-    scheme, _, path = url.partition(":///")
-    if scheme == "sqlite" and path and not os.path.exists(path):
+    if _is_missing(url):
         raise ConfigurationError(f"expected a store that is there, got {url!r}")
     with opened_or_made(url, keys=keys) as store:
         yield store
+
+
+def _is_missing(url: str) -> bool:
+    scheme, _, path = url.partition(":///")
+    return scheme == "sqlite" and bool(path) and not os.path.exists(path)
 
 
 @contextmanager
@@ -123,6 +127,16 @@ def opened_or_made(url: str, *, keys: KeyEncryption | None = None) -> Iterator[S
         yield store
     finally:
         store.close()
+
+
+def rehearse(url: str, work: Callable[[Store], object]) -> None:
+    """Does the work in a store that is forgotten, where that of the URL would have to be made.
+
+    What cannot be done raises its error here, and leaves no empty database and no key file.
+    """
+    if _is_missing(url):
+        with opened_or_made("memory://") as store:
+            work(store)
 
 
 def open_authority(store: Store, name: str | None, *, signer: Signer | None = None) -> CertificateAuthority:

@@ -16,7 +16,7 @@ from mtlskit.cli.options import is_given, json_option, open_authority, opened, r
 from mtlskit.cli.output import print_json
 from mtlskit.cli.tokens import TokenChoice, token_options
 from mtlskit.cli.words import shown_time
-from mtlskit.cli.writing import STDOUT, Existing, check_place, write_public
+from mtlskit.cli.writing import STDOUT, Existing, check_public_place, write_public
 from mtlskit.errors import ConfigurationError
 
 _PARTITION: Final = re.compile(r"([0-9]{1,6})-of-([0-9]{1,6})", re.ASCII)
@@ -93,7 +93,7 @@ def crl(
     if as_json and out == STDOUT:
         raise ConfigurationError("expected a file for the list (--out) with --json, got stdout")
     _check_kind(delta)
-    check_place(out, Existing.REPLACE)
+    check_public_place(out, Existing.REPLACE)
     settings: dict[str, Any] = {"generation": generation, "scope": scope}
     if lifetime is not None:
         settings["lifetime"] = lifetime

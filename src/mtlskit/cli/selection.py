@@ -9,8 +9,10 @@ from typing import Any
 import click
 from cryptography import x509
 
-from mtlskit.cli.files import read_certificate_files
+from mtlskit.cli.files import read_own_certificate
 from mtlskit.errors import ConfigurationError
+
+_BY_FILE = "A file with the certificate, in place of its serial number; a key beside it is passed over."
 
 
 def certificate_choice(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -20,7 +22,7 @@ def certificate_choice(command: Callable[..., Any]) -> Callable[..., Any]:
     def run(serial: str | None, cert: str | None, **options: Any) -> Any:
         return command(**options, certificate=_chosen(serial, cert))
 
-    by_file = click.option("--cert", help="A file with the certificate, in place of its serial number.")
+    by_file = click.option("--cert", help=_BY_FILE)
     return click.argument("serial", required=False)(by_file(run))
 
 
@@ -29,4 +31,4 @@ def _chosen(serial: str | None, cert: str | None) -> str | x509.Certificate:
         return serial
     if cert is None or serial is not None:
         raise ConfigurationError("expected a serial number or --cert, got both or neither")
-    return read_certificate_files([cert], "a certificate")[0]
+    return read_own_certificate(cert)

@@ -16,6 +16,7 @@ from cryptography import x509
 from mtlskit.core.certificates import SigningChain
 from mtlskit.core.custom_hostname import ClientAuth, CustomHostname, Enforcement
 from mtlskit.core.evidence import Resumption, TLSVersion
+from mtlskit.core.given import member
 from mtlskit.core.names import HostnamePattern
 from mtlskit.core.policy import AccessPolicy
 from mtlskit.core.validation import RevocationFallback, RevocationMode, Revocations, TrustStore
@@ -139,20 +140,20 @@ class Hostnames:
     def _made(self, settings: Mapping[str, Any]) -> CustomHostname:
         hostname = CustomHostname(
             pattern=HostnamePattern.parse(settings["pattern"]),
-            client_auth=read.member(ClientAuth, settings["client_auth"], "client_auth"),
+            client_auth=member(ClientAuth, settings["client_auth"], "client_auth"),
             trust=TrustStore(
                 list(map(read.anchor, read.sequence(settings["trust"], "trust anchors"))),
                 intermediates=[read.issuer(item, "an intermediate") for item in settings["intermediates"]],
                 revocations=self._revocations,
             ),
-            enforce=read.member(Enforcement, settings["enforce"], "enforce"),
+            enforce=member(Enforcement, settings["enforce"], "enforce"),
             policies=read.policies(settings["policies"]),
             server=read.server_chain(settings["server"]),
-            minimum_version=read.member(TLSVersion, settings["minimum_version"], "minimum_version"),
-            resumption=read.member(Resumption, settings["resumption"], "resumption"),
-            revocation=read.member(RevocationMode, settings["revocation"], "revocation"),
-            revocation_unknown=read.member(RevocationFallback, settings["revocation_unknown"], "revocation_unknown"),
-            revocation_stale=read.member(RevocationFallback, settings["revocation_stale"], "revocation_stale"),
+            minimum_version=member(TLSVersion, settings["minimum_version"], "minimum_version"),
+            resumption=member(Resumption, settings["resumption"], "resumption"),
+            revocation=member(RevocationMode, settings["revocation"], "revocation"),
+            revocation_unknown=member(RevocationFallback, settings["revocation_unknown"], "revocation_unknown"),
+            revocation_stale=member(RevocationFallback, settings["revocation_stale"], "revocation_stale"),
             lists=read.lists(settings["lists"]),
             metadata=dict(settings["metadata"] or {}),
         )

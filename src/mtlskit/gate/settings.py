@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib import import_module
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
 from cryptography import x509
 
 from mtlskit.core.certificates import SigningChain, read_certificate, to_der
-from mtlskit.core.custom_hostname import ClientAuth, Enforcement
-from mtlskit.core.evidence import Resumption, TLSVersion
+from mtlskit.core.given import member
 from mtlskit.core.policy import AccessPolicy
-from mtlskit.core.validation import RevocationFallback, RevocationMode, TrustAnchor
+from mtlskit.core.validation import TrustAnchor
 from mtlskit.core.validation.algorithms import key_weakness
 from mtlskit.core.validation.certificate import ParsedCertificate
 from mtlskit.errors import ConfigurationError
@@ -21,21 +20,9 @@ from mtlskit.gate.anchor_index import SharedAnchors
 from mtlskit.revocation import GivenList, ListSource, WebSource, source_of
 
 Anchor: TypeAlias = "x509.Certificate | TrustAnchor | bytes | str"
-_Enum = TypeVar(
-    "_Enum", ClientAuth, Enforcement, Resumption, TLSVersion, RevocationMode, RevocationFallback, SharedAnchors
-)
 
 _MOST_LISTS = 16
 _LONGEST_GIVEN = 256 * 1024  # octets of a record's lists: about 7,000 entries, which are read when it is first used
-
-
-def member(kind: type[_Enum], value: str, setting: str) -> _Enum:
-    """The member of that value; raises ConfigurationError."""
-    try:
-        return kind(value)
-    except ValueError:
-        known = [member.value for member in kind]
-        raise ConfigurationError(f"expected {setting} to be one of {known!r}, got {value!r}") from None
 
 
 def sequence(value: Any, what: str) -> Sequence[Any]:

@@ -13,7 +13,7 @@ from mtlskit.stores.sqlite import SQLiteStore
 
 __all__ = ["KeyEncryption", "MemoryStore", "SQLiteStore", "open_store"]
 
-_FORMS = "'memory://', 'sqlite:///relative.db', 'sqlite:////absolute.db' or 'postgresql://user@host/database'"
+_FORMS = "'memory://', 'sqlite:///relative.db', 'sqlite:////absolute.db' or 'postgresql://user@host/database' (or 'postgres://...')"
 
 
 def open_store(url: str, *, keys: KeyEncryption | Provider | None = None) -> Store:

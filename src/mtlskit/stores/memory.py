@@ -18,7 +18,7 @@ from mtlskit.errors import Unavailable
 from mtlskit.ports import AuditRow, Record, Snapshot, Transaction
 from mtlskit.stores.audit import next_row
 from mtlskit.stores.encryption import KeyEncryption
-from mtlskit.stores.records import already_there, checked, checked_name, checked_new, ended, expected, nested
+from mtlskit.stores.records import ManyByOne, already_there, checked, checked_name, checked_new, ended, expected, nested
 from mtlskit.stores.subscribers import Callback, Subscribers
 
 _BUSY_SECONDS: Final = 5.0
@@ -160,7 +160,7 @@ class _Content:
         self.audit: list[AuditRow] = []
 
 
-class _MemorySnapshot:
+class _MemorySnapshot(ManyByOne):
     """What can be read, while the store is held."""
 
     __slots__ = ("_content", "_open")

@@ -21,6 +21,7 @@ Unavailable, and nothing of that transaction has happened.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from typing import Final
 
 from mtlskit.stores.postgres_connections import Step
@@ -30,6 +31,8 @@ MOST_RECORDS: Final = 256  # of a partition, each with its lock; the server's ta
 _ONE_RECORD: Final = (
     "SELECT pg_advisory_xact_lock_shared(%(partition)s::bigint), pg_advisory_xact_lock(%(record)s::bigint)"
 )
+_PARTITION_SHARED: Final = "SELECT pg_advisory_xact_lock_shared(%(partition)s::bigint)"
+_RECORDS: Final = "SELECT count(pg_advisory_xact_lock(record)) FROM unnest(%(records)s::bigint[]) AS given (record)"
 _PARTITION: Final = "SELECT pg_advisory_xact_lock(%(partition)s::bigint)"
 
 
@@ -56,6 +59,21 @@ class Locks:
             return self.partition(kind, partition)
         held.add(wanted)
         return ((_ONE_RECORD, {"partition": place, "record": wanted}),)
+
+    def records(self, kind: str, partition: str, keys: Iterable[str]) -> tuple[Step, ...]:
+        """The steps before records are touched, always in the same order: none if they are locked already."""
+        place = lock_id(self._store_id, "partition", kind, partition)
+        if place in self._whole:
+            return ()
+        held = self._records.setdefault(place, set())
+        wanted = {lock_id(self._store_id, "record", kind, partition, key) for key in keys} - held
+        if len(held) + len(wanted) > MOST_RECORDS:
+            return self.partition(kind, partition)
+        held |= wanted
+        return (
+            (_PARTITION_SHARED, {"partition": place}),
+            (_RECORDS, {"records": sorted(wanted)}),
+        )
 
     def partition(self, kind: str, partition: str) -> tuple[Step, ...]:
         """The steps before a partition is read."""

@@ -24,15 +24,22 @@ _FORGET_EVERY: Final = 500  # changes
 _RELEASE_EARLY: Final = "SELECT set_config('synchronous_commit', 'off', true)"
 _LOCK: Final = "SELECT pg_advisory_xact_lock(%(log)s::bigint)"
 _BOTH: Final = "SELECT set_config('synchronous_commit', 'off', true), pg_advisory_xact_lock(%(log)s::bigint)"
-_AUDIT: Final = """INSERT INTO mtlskit_audit (sequence, recorded_at, event, details, previous_hash, hash)
-    WITH last AS MATERIALIZED (SELECT sequence, hash FROM mtlskit_audit ORDER BY sequence DESC LIMIT 1),
-    new AS MATERIALIZED (
-        SELECT coalesce((SELECT sequence FROM last), 0) + 1 AS sequence,
-            to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"+00:00"') AS recorded_at,
-            %(event)s::text AS event, %(details)s::text AS details,
-            coalesce((SELECT hash FROM last), decode(repeat('00', 32), 'hex')) AS previous_hash)
-    SELECT *, sha256(previous_hash || convert_to(
-        sequence || E'\\n' || recorded_at || E'\\n' || event || E'\\n' || details, 'UTF8')) FROM new"""
+_AUDIT: Final = """WITH RECURSIVE given AS MATERIALIZED (
+        SELECT number, event, details
+        FROM unnest(%(events)s::text[], %(details)s::text[]) WITH ORDINALITY AS given (event, details, number)),
+    last AS MATERIALIZED (SELECT sequence, hash FROM mtlskit_audit ORDER BY sequence DESC LIMIT 1),
+    now AS MATERIALIZED (
+        SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"+00:00"') AS recorded_at),
+    chain AS (
+        SELECT 0::bigint AS number, coalesce((SELECT sequence FROM last), 0) AS sequence, NULL::bytea AS previous_hash,
+            coalesce((SELECT hash FROM last), decode(repeat('00', 32), 'hex')) AS hash
+        UNION ALL
+        SELECT given.number, sequence + 1, hash, sha256(hash || convert_to(
+            (sequence + 1) || E'\\n' || recorded_at || E'\\n' || event || E'\\n' || details, 'UTF8'))
+        FROM chain JOIN given ON given.number = chain.number + 1 CROSS JOIN now)
+    INSERT INTO mtlskit_audit (sequence, recorded_at, event, details, previous_hash, hash)
+    SELECT sequence, recorded_at, event, details, previous_hash, hash
+    FROM chain JOIN given USING (number) CROSS JOIN now ORDER BY sequence"""
 _CHANGES: Final = """WITH added AS (
         INSERT INTO mtlskit_changes (sequence, topic, origin, mark)
         SELECT (SELECT coalesce(max(sequence), 0) FROM mtlskit_changes) + number, topic, %(origin)s, %(mark)s
@@ -60,9 +67,9 @@ class Log:
         return (first, *appending)
 
     @staticmethod
-    def audit_row(event: str, details: str) -> Step:
-        """The step that appends a row to the chain; `details` in canonical JSON."""
-        return (_AUDIT, {"event": event, "details": details})
+    def audit_rows(rows: Sequence[tuple[str, str]]) -> Step:
+        """The step that appends rows to the chain: each an event and its details in canonical JSON."""
+        return (_AUDIT, {"events": [event for event, _ in rows], "details": [details for _, details in rows]})
 
     def changes(self, topics: Sequence[str], origin: bytes) -> Step:
         """The step that appends the topics and wakes the listeners; its row begins with the last one's number."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Final
 
 from mtlskit.errors import Unavailable
@@ -12,10 +12,34 @@ from mtlskit.stores.postgres_connections import Rows, Step
 from mtlskit.stores.postgres_locks import Locks
 from mtlskit.stores.postgres_log import Log
 from mtlskit.stores.postgres_work import Work
-from mtlskit.stores.records import PAGE, already_there, checked, checked_name, checked_new, ended, expected, in_pages
+from mtlskit.stores.records import (
+    PAGE,
+    already_there,
+    checked,
+    checked_name,
+    checked_new,
+    ended,
+    expected,
+    in_pages,
+    missing,
+)
 
 _GET: Final = """SELECT key, value, version FROM mtlskit_records
     WHERE kind = %(kind)s AND partition = %(partition)s AND key = %(key)s"""
+_GET_MANY: Final = """SELECT key, value, version FROM mtlskit_records
+    WHERE kind = %(kind)s AND partition = %(partition)s AND key = ANY(%(keys)s::text[])"""
+_INSERT_MANY: Final = """INSERT INTO mtlskit_records (kind, partition, key, value, version)
+    SELECT %(kind)s, %(partition)s, given.key, given.value, 1 + coalesce(gone.version, 0)
+    FROM unnest(%(keys)s::text[], %(values)s::bytea[]) AS given (key, value)
+    LEFT JOIN mtlskit_deleted AS gone
+        ON gone.kind = %(kind)s AND gone.partition = %(partition)s AND gone.key = given.key
+    ON CONFLICT DO NOTHING RETURNING key"""
+_DELETE_MANY: Final = """WITH gone AS (
+        DELETE FROM mtlskit_records
+        WHERE kind = %(kind)s AND partition = %(partition)s AND key = ANY(%(keys)s::text[])
+        RETURNING kind, partition, key, version)
+    INSERT INTO mtlskit_deleted (kind, partition, key, version) SELECT kind, partition, key, version FROM gone
+    ON CONFLICT (kind, partition, key) DO UPDATE SET version = excluded.version RETURNING key"""
 _SCAN: Final = """SELECT key, value, version FROM mtlskit_records
     WHERE kind = %(kind)s AND partition = %(partition)s AND key > %(after)s ORDER BY key LIMIT %(size)s::int"""
 _INSERT: Final = """INSERT INTO mtlskit_records (kind, partition, key, value, version)
@@ -53,6 +77,11 @@ class PostgresSnapshot:
         rows = self._ask_of_record(_GET, kind, partition, key)
         return Record(*rows[0]) if rows else None
 
+    def get_many(self, kind: str, partition: str, keys: Collection[str]) -> Mapping[str, Record]:
+        checked(kind, partition, *keys)
+        rows = self._ask_of_records(_GET_MANY, kind, partition, keys)
+        return {row[0]: Record(*row) for row in rows}
+
     def scan(self, kind: str, partition: str, *, after: str = "", limit: int | None = None) -> Iterator[Record]:
         checked(kind, partition, after)
         self._open()
@@ -89,7 +118,19 @@ class PostgresSnapshot:
         values |= {"kind": kind, "partition": partition, "key": key}
         return work.ask(*self._record_locks(kind, partition, key), (statement, values))
 
+    def _ask_of_records(
+        self, statement: str, kind: str, partition: str, keys: Collection[str], **values: object
+    ) -> Rows:
+        work = self._open()
+        if not keys:
+            return []
+        values |= {"kind": kind, "partition": partition, "keys": list(keys)}
+        return work.ask(*self._records_locks(kind, partition, keys), (statement, values))
+
     def _record_locks(self, kind: str, partition: str, key: str) -> tuple[Step, ...]:
+        return ()
+
+    def _records_locks(self, kind: str, partition: str, keys: Collection[str]) -> tuple[Step, ...]:
         return ()
 
     def _partition_locks(self, kind: str, partition: str) -> tuple[Step, ...]:
@@ -106,7 +147,7 @@ class PostgresTransaction(PostgresSnapshot):
         self._locks = locks
         self._log = log
         self._origin = origin
-        self._audited: list[Step] = []
+        self._audited: list[tuple[str, str]] = []
         self._topics: set[str] = set()
 
     @property
@@ -122,6 +163,14 @@ class PostgresTransaction(PostgresSnapshot):
             raise already_there(kind, key)
         return Record(key, value, rows[0][0])
 
+    def insert_many(self, kind: str, partition: str, values: Mapping[str, bytes]) -> None:
+        for key in values:
+            checked_new(kind, partition, key)
+        rows = self._ask_of_records(_INSERT_MANY, kind, partition, values, values=list(map(bytes, values.values())))
+        if len(rows) != len(values):
+            added = {row[0] for row in rows}
+            raise already_there(kind, next(key for key in values if key not in added))
+
     def replace(self, kind: str, partition: str, key: str, value: bytes, *, version: int | None = None) -> Record:
         checked(kind, partition, key)
         value = bytes(value)
@@ -133,6 +182,13 @@ class PostgresTransaction(PostgresSnapshot):
         rows = self._ask_of_record(_DELETE, kind, partition, key, version=version)
         self._version(rows, kind, partition, key, version)
 
+    def delete_many(self, kind: str, partition: str, keys: Collection[str]) -> None:
+        checked(kind, partition, *keys)
+        gone = {row[0] for row in self._ask_of_records(_DELETE_MANY, kind, partition, keys)}
+        for key in keys:
+            if key not in gone:
+                raise missing(kind, key)
+
     def increment(self, name: str) -> int:
         checked_name(name)
         number: int = self._open().ask((_INCREMENT, {"name": name}))[0][0]
@@ -140,7 +196,7 @@ class PostgresTransaction(PostgresSnapshot):
 
     def append_audit(self, event: str, details: Mapping[str, str]) -> None:
         self._open()
-        self._audited.append(self._log.audit_row(event, encoded_details(event, details)))
+        self._audited.append((event, encoded_details(event, details)))
 
     def scan_audit(self, *, after: int = 0) -> Iterator[AuditRow]:
         # Nobody else may append between what is read here and what this transaction appends.
@@ -165,7 +221,7 @@ class PostgresTransaction(PostgresSnapshot):
 
     def _take_audited(self) -> list[Step]:
         audited, self._audited = self._audited, []
-        return audited
+        return [self._log.audit_rows(audited)] if audited else []
 
     def _version(self, rows: Rows, kind: str, partition: str, key: str, version: int | None) -> int:
         if not rows:
@@ -175,6 +231,9 @@ class PostgresTransaction(PostgresSnapshot):
 
     def _record_locks(self, kind: str, partition: str, key: str) -> tuple[Step, ...]:
         return self._locks.record(kind, partition, key)
+
+    def _records_locks(self, kind: str, partition: str, keys: Collection[str]) -> tuple[Step, ...]:
+        return self._locks.records(kind, partition, keys)
 
     def _partition_locks(self, kind: str, partition: str) -> tuple[Step, ...]:
         return self._locks.partition(kind, partition)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Final
 
 from mtlskit.errors import Conflict, NotFound, StoreError, Unavailable
-from mtlskit.ports import Record
+from mtlskit.ports import Record, Snapshot, Transaction
 
 PAGE: Final = 1_000  # records or rows that are read at once
 _LONGEST_NAME: Final = 2_000  # a PostgreSQL index takes 2,700 bytes
@@ -34,6 +34,27 @@ def checked_name(*texts: str) -> None:
         raise StoreError(f"expected a name of at most {_LONGEST_NAME} bytes, got {size}: {texts[-1][:80]!r}")
 
 
+class ManyByOne:
+    """What a transaction does with many records where its medium is at hand: one after the other."""
+
+    __slots__ = ()
+
+    def get_many(self: Snapshot, kind: str, partition: str, keys: Collection[str]) -> Mapping[str, Record]:
+        """As `Snapshot.get_many`."""
+        found = ((key, self.get(kind, partition, key)) for key in keys)
+        return {key: record for key, record in found if record is not None}
+
+    def insert_many(self: Transaction, kind: str, partition: str, values: Mapping[str, bytes]) -> None:
+        """As `Transaction.insert_many`."""
+        for key, value in values.items():
+            self.insert(kind, partition, key, value)
+
+    def delete_many(self: Transaction, kind: str, partition: str, keys: Collection[str]) -> None:
+        """As `Transaction.delete_many`."""
+        for key in keys:
+            self.delete(kind, partition, key)
+
+
 def in_pages(read: Callable[[str, int], list[Record]], after: str, limit: int | None) -> Iterator[Record]:
     """The records after the key `after`, at most `limit`; `read` gives a page of them, after a key."""
     left = limit
@@ -47,10 +68,15 @@ def in_pages(read: Callable[[str, int], list[Record]], after: str, limit: int | 
         left = None if left is None else left - size
 
 
+def missing(kind: str, key: str) -> NotFound:
+    """The error of a change to a record that is not there."""
+    return NotFound(f"expected a record {kind} {key!r}, got none")
+
+
 def expected(found: Record | None, kind: str, key: str, version: int | None) -> Record:
     """The record that a change was asked for; raises NotFound, or Conflict if it has not that version."""
     if found is None:
-        raise NotFound(f"expected a record {kind} {key!r}, got none")
+        raise missing(kind, key)
     if version is not None and version != found.version:
         raise Conflict(f"expected version {version} of {kind} {key!r}, got {found.version}")
     return found

@@ -10,6 +10,7 @@ from mtlskit.ports import AuditRow, Record
 from mtlskit.stores.audit import next_row, stored_row
 from mtlskit.stores.records import (
     PAGE,
+    ManyByOne,
     already_there,
     checked,
     checked_name,
@@ -40,7 +41,7 @@ _AUDIT_LAST = "SELECT sequence, hash FROM audit ORDER BY sequence DESC LIMIT 1"
 _AUDIT_APPEND = "INSERT INTO audit VALUES (?, ?, ?, ?, ?, ?)"
 
 
-class SQLiteSnapshot:
+class SQLiteSnapshot(ManyByOne):
     """Reads within one SQLite transaction."""
 
     __slots__ = ("_connection",)

@@ -12,7 +12,7 @@ the same list, and who comes by several of them never sees a number go back.
 from __future__ import annotations
 
 import logging
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from mtlskit.authority.changes import changes_after, last_change
@@ -29,6 +29,7 @@ from mtlskit.ports import Transaction
 _LOGGER: Final = logging.getLogger("mtlskit.authority")
 PUBLISHED: Final = "crl-published"
 DOCUMENT: Final = "crl-document"
+_NO_TIME: Final = timedelta(0)
 
 
 class PublishedLists:
@@ -116,7 +117,8 @@ class _Place:
         record, publication = published.record, self._publication
         age = now - record.this_update
         renewal = publication.renewal if base is None else publication.delta_renewal
-        if age >= renewal or now >= record.next_update or record.base != base:
+        # A list of a moment to come is none yet: the clock was set back since, or had been set forward.
+        if not _NO_TIME <= age < renewal or now >= record.next_update or record.base != base:
             return True
         if age < publication.pause or (base is None and publication.updates is Updates.DELTA):
             return False

@@ -101,10 +101,8 @@ def _broken(found: Names, above: list[Constraints], budget: Budget) -> tuple[For
 def _first_broken(form: Form, names: list[Any], permitted: list[Any], excluded: list[Any]) -> int | None:
     if not names or (not permitted and not excluded):
         return None
-    if None in permitted or None in excluded:
-        return 0
-    if None in names:
-        return names.index(None)
+    if None in names or None in permitted or None in excluded:
+        return names.index(None) if None in names else 0
     inside, outside = frozenset(permitted), frozenset(excluded)
     shapes = _shapes(form, inside | outside)
     touching = _touching(form, outside)
