@@ -31,6 +31,7 @@ from mtlskit.authority.rotation import Rotation
 from mtlskit.authority.signers import KeySigner, KeyType, Signer
 from mtlskit.authority.takeover import check_authority, check_chain
 from mtlskit.core.certificates import SigningChain, public_key_id, to_pem
+from mtlskit.core.pem import Secret
 from mtlskit.core.profiles import (
     NO_CONSTRAINTS,
     NO_LOCATIONS,
@@ -238,7 +239,9 @@ class CertificateAuthority(Desk, Registry):
 
         Raises ConfigurationError for an empty password, and for a key that a signer keeps.
         """
-        return export_pkcs12(self._opened, password=password, requester=requester)
+        given = Secret(password)
+        del password  # no traceback is to have it (I11)
+        return export_pkcs12(self._opened, given, requester=requester)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r} key={self.key_id.hex()[:16]}>"

@@ -13,21 +13,19 @@ from mtlskit.errors import ConfigurationError
 EVENT: Final = "authority.exported"
 
 
-def export_pkcs12(opened: OpenedAuthority, *, password: bytes, requester: str = "") -> bytes:
+def export_pkcs12(opened: OpenedAuthority, password: Secret, *, requester: str = "") -> bytes:
     """The active certificate, those above it and its key as PKCS #12 (RFC 7292) under `password`.
 
     An audit row (`authority.exported`) is durable before the key is out. Raises ConfigurationError for an empty
     password and for a key that the store has not.
     """
-    if not isinstance(password, bytes) or not password:
-        raise ConfigurationError("expected a password of at least one byte for the key, got none")
-    given = Secret(password)
-    del password
+    if not password.is_octets():
+        raise ConfigurationError("expected a password of at least one byte for the key, as bytes, got another")
     active = opened.latest().active
     if active.key_place is not KeyPlace.STORE:
         raise ConfigurationError(f"expected the key of {opened.name!r} in the store, got one that its signer keeps")
     chain = open_signer(opened.store, active.key_id).signing_chain((active.certificate, *active.above))
-    content = Secret(chain.to_pkcs12(password=given.octets(), name=opened.name))
+    content = Secret(chain.to_pkcs12(password=password.octets(), name=opened.name))
     with opened.store.transaction() as transaction:
         transaction.append_audit(
             EVENT,

@@ -42,6 +42,10 @@ class Secret:
         """Of what may be one already."""
         return content if isinstance(content, Secret) else cls(content)
 
+    def is_octets(self) -> bool:
+        """Whether it is bytes, and not none."""
+        return isinstance(self._content, bytes) and self._content != b""
+
     def octets(self) -> bytes:
         """The content, text in UTF-8; raises CertificateError for what is neither bytes nor str."""
         if isinstance(self._content, str):

@@ -67,9 +67,11 @@ class Hostnames:
         chain and key that are served. `lists` are the revocation lists to be asked: each in PEM or DER, or where it
         is, an `https:`, `http:` or `file:` URL that is read again and again. A trust anchor whose key another hostname
         trusts too lets the clients of the one in at the other: the audit row names such hostnames, or with
-        `shared_anchors="refuse"` it is a Conflict. `requester` is for the audit log. Raises Conflict if the pattern is
-        there already, InvalidName, CertificateError or ConfigurationError for what cannot be used; then nothing is
-        written.
+        `shared_anchors="refuse"` it is a Conflict. Only equal keys are seen: who trusts a root lets in the clients of
+        every authority below it, of which another hostname may trust one. `requester` is for the audit log.
+
+        Raises Conflict if the pattern is there already, InvalidName, CertificateError or ConfigurationError for what
+        cannot be used; then nothing is written.
         """
         hostname, sharing = self._made(settings := locals()), read.shared_anchors(settings["shared_anchors"])
         with self._store.transaction() as transaction:
