@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from mtlskit.authority import CertificateAuthority, IssuedCertificate, KeySigner
+from mtlskit.authority import CertificateAuthority, CertificateOrder, IssuedCertificate, KeySigner, Unfilled
 from mtlskit.authority.issuance import Issuing
 from mtlskit.authority.renewal import find_recorded
 from mtlskit.core.certificates import PresentedChain, SigningChain, common_name, read_sans
@@ -196,6 +196,17 @@ def test_a_renewal_does_not_outlive_its_authority(store: Store) -> None:
 
 
 # --- profiles -------------------------------------------------------------------------------------------------------
+
+
+def test_a_profile_has_not_the_name_of_another(acme: CertificateAuthority) -> None:
+    """The ledger knows a profile by its name: it would be renewed under ours, with other names and purposes."""
+    stricter = replace(CLIENT, most_sans=1)
+    with pytest.raises(IssuanceError, match="^profile: expected one with a name of its own, got another 'client'"):
+        acme.issue("device", profile=stricter)
+    (outcome,) = acme.issue_many([CertificateOrder("device", profile=stricter)])
+    assert isinstance(outcome, Unfilled)
+    acme.issue("device", profile=replace(CLIENT))
+    acme.issue("device", profile=replace(stricter, name="stricter"))
 
 
 def test_a_profile_of_ones_own_is_to_be_given_again(acme: CertificateAuthority) -> None:

@@ -383,4 +383,11 @@ MUTATIONS = [
         f"{_BROKEN}::test_in_memory[refusing-issue-edges]",
         "I10: a certificate that has its record is pending no more",
     ),
+    Mutation(
+        "authority/orders.py",
+        "    if known is not profile and known != profile:\n",
+        "    if False:\n",
+        f"{_RENEWAL} -k name_of_another",
+        "a profile of one's own is not renewed as ours",
+    ),
 ]  # fmt: skip

@@ -13,7 +13,7 @@ from mtlskit.authority.drafting import Order
 from mtlskit.authority.issued import IssuedCertificate
 from mtlskit.authority.signers import KeyType, generate_key
 from mtlskit.core.certificates import PrivateKey
-from mtlskit.core.profiles import CLIENT, Names, Profile, RequestNames, Role, check_names
+from mtlskit.core.profiles import CLIENT, PROFILES, Names, Profile, RequestNames, Role, check_names
 from mtlskit.errors import IssuanceError
 
 
@@ -96,6 +96,12 @@ def for_request(
 
 
 def check_end_entity(profile: Profile) -> None:
-    """Raises IssuanceError for the profile of an authority."""
+    """Raises IssuanceError for the profile of an authority, and for one that only has the name of one of ours.
+
+    The ledger knows a profile by its name alone: such a certificate would be renewed under another profile.
+    """
+    known = PROFILES.get(profile.name, profile)
+    if known is not profile and known != profile:
+        raise IssuanceError(f"profile: expected one with a name of its own, got another {profile.name!r} than ours")
     if profile.role is not Role.END_ENTITY:
         raise IssuanceError(f"profile: expected one of an end entity, got {profile.name!r}")
