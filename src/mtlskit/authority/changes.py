@@ -22,6 +22,7 @@ from typing import Final
 from mtlskit.authority.documents import dump, load, unreadable
 from mtlskit.authority.ledger import REVOCATION, Revocation, moment_text
 from mtlskit.authority.serials import serial_key
+from mtlskit.paging import pages
 from mtlskit.ports import Record, Snapshot, Store, Transaction
 
 CHANGE: Final = "revocation-change"
@@ -91,15 +92,7 @@ def read_in_pages(store: Store, issuer: str) -> Iterator[list[Record]]:
 
     Each page is as it was when it was read: for one state of all, apply the changes since before the first.
     """
-    after = ""
-    while True:
-        with store.snapshot() as snapshot:
-            page = list(snapshot.scan(REVOCATION, issuer, after=after, limit=_PAGE))
-        if page:
-            yield page
-        if len(page) < _PAGE:
-            return
-        after = page[-1].key
+    return pages(store, REVOCATION, issuer, size=_PAGE)
 
 
 def _key(number: int) -> str:

@@ -9,27 +9,9 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
 
+from mtlskit.core.pem import Secret
 from mtlskit.errors import ConfigurationError
-
-
-class Secret:
-    """Bytes that show in no repr."""
-
-    __slots__ = ("_content",)
-
-    def __init__(self, content: bytes) -> None:
-        self._content = content
-
-    def write_to(self, file: BinaryIO) -> None:
-        """Writes them all and waits until they are on the disk."""
-        file.write(self._content)
-        file.flush()
-        os.fsync(file.fileno())
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__}>"
 
 
 class Directories:
@@ -112,7 +94,9 @@ def _write_new(path: Path, content: Secret) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with open(descriptor, "wb") as file:
         os.fchmod(descriptor, 0o600)  # a umask can only have taken the owner's rights away
-        content.write_to(file)
+        file.write(content.octets())
+        file.flush()
+        os.fsync(descriptor)
 
 
 def _sync_directory(path: Path) -> None:

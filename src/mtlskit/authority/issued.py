@@ -7,8 +7,9 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives import serialization
 
-from mtlskit.authority.files import Secret, write_private
+from mtlskit.authority.files import write_private
 from mtlskit.core.certificates import SigningChain, to_der
+from mtlskit.core.pem import Secret
 from mtlskit.errors import ConfigurationError
 
 _LONGEST_PASSWORD = 1023  # octets; OpenSSL takes no more

@@ -1,9 +1,9 @@
-"""The topics of store changes: what `Transaction.touch` marks and subscribers hear of. Every topic's form is here.
+"""The topics of store changes: what `Transaction.touch` marks and subscribers hear of. Those of others are named too.
 
 * `authority:<name>`: the authority of that name was made or changed.
 * `revocation:<issuer key id>`: a certificate of that issuer was revoked; the id is SHA-256 over the issuer's
   SubjectPublicKeyInfo (`core.certificates.public_key_id`) in 64 lower-case hexadecimal digits.
-* `hostname:<pattern>`: the custom hostname of that pattern was added, changed or removed.
+* `hostname:<pattern>`: the custom hostname of that pattern was added, changed or removed (`gate/hostnames.py`).
 * `*` (`ports.EVERYTHING`): changes were missed; whatever was remembered is to be dropped.
 """
 
@@ -13,7 +13,6 @@ from typing import Final
 
 AUTHORITY: Final = "authority:"
 REVOCATION: Final = "revocation:"
-HOSTNAME: Final = "hostname:"
 
 
 def authority_topic(name: str) -> str:
@@ -24,8 +23,3 @@ def authority_topic(name: str) -> str:
 def revocation_topic(issuer_key: bytes) -> str:
     """The topic of the revocations of the issuer with that key id (32 bytes)."""
     return REVOCATION + issuer_key.hex()
-
-
-def hostname_topic(pattern: str) -> str:
-    """The topic of the custom hostname with that pattern."""
-    return HOSTNAME + pattern

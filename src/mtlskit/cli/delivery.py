@@ -14,11 +14,12 @@ from typing import Any, Final, assert_never
 import click
 
 from mtlskit.authority import IssuedCertificate
-from mtlskit.authority.files import Directories, Secret, write_private
+from mtlskit.authority.files import Directories, write_private
 from mtlskit.cli.authority_words import issued_document, issued_line
 from mtlskit.cli.options import Form, format_option, password_option, read_password, replace_option
 from mtlskit.cli.output import print_json
 from mtlskit.cli.writing import STDOUT, Existing, check_directory, check_place, told_as_issued, write_key
+from mtlskit.core.pem import Secret
 from mtlskit.errors import ConfigurationError
 
 _ENDINGS: Final = {Form.PEM: ".pem", Form.DER: ".der", Form.PKCS12: ".p12"}

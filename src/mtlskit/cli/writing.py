@@ -15,7 +15,8 @@ from pathlib import Path
 
 from cryptography import x509
 
-from mtlskit.authority.files import Directories, Secret, write_private
+from mtlskit.authority.files import Directories, write_private
+from mtlskit.core.pem import Secret
 from mtlskit.errors import ConfigurationError
 
 STDOUT = "-"
