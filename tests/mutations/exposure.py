@@ -92,8 +92,8 @@ MUTATIONS = [
         "I11: exposure: the password of a file",
     ),
     Mutation(
-        "authority/exporting.py",
-        "    del password\n",
+        "authority/authority.py",
+        "        del password  # no traceback is to have it (I11)\n",
         "",
         "tests/authority/test_secrets.py -k export",
         "I11: exposure: the password of an export",

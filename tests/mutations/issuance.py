@@ -345,7 +345,7 @@ MUTATIONS = [
         f"{_SECRETS} {_ISSUED}", "I11: mode 0600 from the first octet on",
     ),
     Mutation(
-        "authority/files.py", '        return f"<{type(self).__name__}>"', "        return repr(self._content)", _SECRETS,
+        "core/pem.py", '        return f"<{type(self).__name__}>"', "        return repr(self._content)", _SECRETS,
         "I11: no key in a traceback with its locals",
     ),
     Mutation(
@@ -362,7 +362,7 @@ MUTATIONS = [
         _ISSUED, "a pair has two files",
     ),
     Mutation(
-        "authority/files.py", "        os.fsync(file.fileno())\n", "", _SECRETS, "on the disk before it takes its place",
+        "authority/files.py", "        os.fsync(descriptor)\n\n\ndef _sync_directory", "\n\ndef _sync_directory", _SECRETS, "on the disk before it takes its place",
     ),
     Mutation(
         "authority/issued.py",
