@@ -24,22 +24,21 @@ _FORGET_EVERY: Final = 500  # changes
 _RELEASE_EARLY: Final = "SELECT set_config('synchronous_commit', 'off', true)"
 _LOCK: Final = "SELECT pg_advisory_xact_lock(%(log)s::bigint)"
 _BOTH: Final = "SELECT set_config('synchronous_commit', 'off', true), pg_advisory_xact_lock(%(log)s::bigint)"
-_AUDIT: Final = """WITH RECURSIVE given AS MATERIALIZED (
-        SELECT number, event, details
-        FROM unnest(%(events)s::text[], %(details)s::text[]) WITH ORDINALITY AS given (event, details, number)),
+_AUDIT: Final = """WITH RECURSIVE
     last AS MATERIALIZED (SELECT sequence, hash FROM mtlskit_audit ORDER BY sequence DESC LIMIT 1),
     now AS MATERIALIZED (
         SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"+00:00"') AS recorded_at),
     chain AS (
-        SELECT 0::bigint AS number, coalesce((SELECT sequence FROM last), 0) AS sequence, NULL::bytea AS previous_hash,
+        SELECT 0 AS number, coalesce((SELECT sequence FROM last), 0) AS sequence, NULL::bytea AS previous_hash,
             coalesce((SELECT hash FROM last), decode(repeat('00', 32), 'hex')) AS hash
         UNION ALL
-        SELECT given.number, sequence + 1, hash, sha256(hash || convert_to(
-            (sequence + 1) || E'\\n' || recorded_at || E'\\n' || event || E'\\n' || details, 'UTF8'))
-        FROM chain JOIN given ON given.number = chain.number + 1 CROSS JOIN now)
+        SELECT number + 1, sequence + 1, hash, sha256(hash || convert_to(
+            (sequence + 1) || E'\\n' || recorded_at || E'\\n' || (%(events)s::text[])[number + 1] || E'\\n'
+            || (%(details)s::text[])[number + 1], 'UTF8'))
+        FROM chain CROSS JOIN now WHERE number < cardinality(%(events)s::text[]))
     INSERT INTO mtlskit_audit (sequence, recorded_at, event, details, previous_hash, hash)
-    SELECT sequence, recorded_at, event, details, previous_hash, hash
-    FROM chain JOIN given USING (number) CROSS JOIN now ORDER BY sequence"""
+    SELECT sequence, recorded_at, (%(events)s::text[])[number], (%(details)s::text[])[number], previous_hash, hash
+    FROM chain CROSS JOIN now WHERE number > 0 ORDER BY sequence"""
 _CHANGES: Final = """WITH added AS (
         INSERT INTO mtlskit_changes (sequence, topic, origin, mark)
         SELECT (SELECT coalesce(max(sequence), 0) FROM mtlskit_changes) + number, topic, %(origin)s, %(mark)s
