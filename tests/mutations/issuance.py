@@ -77,21 +77,21 @@ MUTATIONS = [
         "different names have different texts",
     ),
     Mutation(
-        "core/profiles/names.py",
-        "    return len(uri) <= _LONGEST_SPIFFE_ID and _SPIFFE_ID.fullmatch(uri) is not None\n",
-        "    return len(uri) <= _LONGEST_SPIFFE_ID\n",
+        "core/spiffe.py",
+        "    return len(uri) <= LONGEST_SPIFFE_ID and _SPIFFE_ID.fullmatch(uri) is not None\n",
+        "    return len(uri) <= LONGEST_SPIFFE_ID\n",
         f"{_PROFILES} -k spiffe",
         "SPIFFE: an id has the grammar of one",
     ),
     Mutation(
-        "core/profiles/names.py",
-        "    return len(uri) <= _LONGEST_SPIFFE_ID and _SPIFFE_ID",
+        "core/spiffe.py",
+        "    return len(uri) <= LONGEST_SPIFFE_ID and _SPIFFE_ID",
         "    return _SPIFFE_ID",
         f"{_PROFILES} -k spiffe",
         "SPIFFE: an id has a greatest length",
     ),
     Mutation(
-        "core/profiles/names.py", r"(?!\.{1,2}(?:/|$))", "", f"{_PROFILES} -k spiffe",
+        "core/spiffe.py", r"(?!\.{1,2}(?:/|$))", "", f"{_PROFILES} -k spiffe",
         "SPIFFE: no segment leads back",
     ),
     Mutation(
@@ -254,7 +254,7 @@ MUTATIONS = [
     ),
     Mutation(
         "authority/issuance.py",
-        '    transaction.append_audit("certificate.reserved", _reserved_details(issuing, draft))\n', "",
+        'transaction.append_audit("certificate.reserved", _reserved_details(issuing, draft))\n', "pass\n",
         f"{_BATCHES} {_AUTHORITY}", "a row of the log for each certificate",
     ),
     Mutation(
