@@ -17,10 +17,11 @@ import click
 
 from mtlskit.authority import read_serial
 from mtlskit.authority.opened import find_authority
-from mtlskit.cli.options import NO, json_option, opened, read_moment, store_option
+from mtlskit.cli.options import NO, json_option, opened, store_option
 from mtlskit.cli.output import print_json, print_json_list
 from mtlskit.cli.words import escaped
 from mtlskit.core.audit_events import EVENTS
+from mtlskit.core.durations import read_moment
 from mtlskit.errors import ConfigurationError, StoreError, Unavailable
 from mtlskit.ports import AuditRow, Store
 from mtlskit.stores.audit import verify_rows

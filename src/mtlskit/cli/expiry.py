@@ -8,9 +8,10 @@ from typing import Any
 import click
 from rich.text import Text
 
-from mtlskit.cli.options import NO, json_option, opened, read_time, store_option
+from mtlskit.cli.options import NO, json_option, opened, store_option
 from mtlskit.cli.output import console, print_json, table
 from mtlskit.cli.words import escaped, shown_time
+from mtlskit.core.durations import read_time
 from mtlskit.endings import CertificatesEnding, Ending
 from mtlskit.forecast import Forecast, forecast
 

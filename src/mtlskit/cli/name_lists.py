@@ -16,7 +16,7 @@ from itertools import chain
 from pathlib import Path
 from typing import IO, Any, Final
 
-from mtlskit.cli.options import read_time
+from mtlskit.core.durations import read_time
 from mtlskit.core.profiles import CLIENT, Names, check_names
 from mtlskit.errors import ConfigurationError, MTLSError
 

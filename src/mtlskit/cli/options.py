@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 import pwd
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +17,7 @@ from mtlskit.authority import CertificateAuthority, KeyType, Signer
 from mtlskit.authority.generations import AuthorityRecord
 from mtlskit.authority.ledger import AUTHORITY
 from mtlskit.authority.opened import find_authority
+from mtlskit.core.durations import read_time
 from mtlskit.errors import ConfigurationError
 from mtlskit.ports import Store
 from mtlskit.stores import KeyEncryption, open_store
@@ -26,28 +25,6 @@ from mtlskit.stores import KeyEncryption, open_store
 NO: Final = 1  # the exit status of a command that ran and whose answer is no
 
 _LONGEST_PASSWORD: Final = 1_023  # bytes: what a key's encryption takes
-_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-_TIME: Final = re.compile(r"([0-9]{1,6})([smhdw])", re.ASCII)
-# RFC 3339, 5.6: a date, a time and an offset, none of them left out.
-_RFC3339: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
-
-
-def read_time(text: str) -> timedelta:
-    """A whole number and its unit, as in `30d`, `12h`, `90m`, `45s`, `2w`; raises ConfigurationError."""
-    found = _TIME.fullmatch(text)
-    if found is None or not int(found[1]):
-        raise ConfigurationError(f"expected a time as '30d', '12h', '90m', '45s' or '2w', got {text!r:.80}")
-    return timedelta(**{_UNITS[found[2]]: int(found[1])})
-
-
-def read_moment(text: str) -> datetime:
-    """The moment in UTC that an RFC 3339 text says; raises ConfigurationError."""
-    try:
-        if _RFC3339.fullmatch(text):
-            return datetime.fromisoformat(text.upper()).astimezone(UTC)
-    except (ValueError, OverflowError):
-        pass
-    raise ConfigurationError(f"expected a moment as 2026-03-01T12:00:00Z (RFC 3339), got {text!r}")
 
 
 _NAMES: Final = (

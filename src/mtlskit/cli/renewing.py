@@ -20,13 +20,13 @@ from mtlskit.cli.options import (
     lifetime_option,
     open_authority,
     opened,
-    read_time,
     requester_option,
     store_option,
 )
 from mtlskit.cli.selection import certificate_choice
 from mtlskit.cli.tokens import TokenChoice, token_options
 from mtlskit.cli.writing import STDOUT
+from mtlskit.core.durations import read_time
 from mtlskit.core.profiles import PROFILES
 from mtlskit.errors import ConfigurationError
 

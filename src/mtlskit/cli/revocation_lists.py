@@ -12,11 +12,12 @@ import click
 from cryptography import x509
 
 from mtlskit.authority import Expired, ListScope, Subjects, crl_der, crl_pem
-from mtlskit.cli.options import is_given, json_option, open_authority, opened, read_time, store_option
+from mtlskit.cli.options import is_given, json_option, open_authority, opened, store_option
 from mtlskit.cli.output import print_json
 from mtlskit.cli.tokens import TokenChoice, token_options
 from mtlskit.cli.words import shown_time
 from mtlskit.cli.writing import STDOUT, Existing, check_public_place, write_public
+from mtlskit.core.durations import read_time
 from mtlskit.errors import ConfigurationError
 
 _PARTITION: Final = re.compile(r"([0-9]{1,6})-of-([0-9]{1,6})", re.ASCII)

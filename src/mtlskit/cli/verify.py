@@ -16,9 +16,10 @@ from typing import Any, ParamSpec
 import click
 
 from mtlskit.cli.files import read_certificate_files, read_lists, read_presented, read_response
-from mtlskit.cli.options import NO, json_option, opened, read_moment, store_option
+from mtlskit.cli.options import NO, json_option, opened, store_option
 from mtlskit.cli.paths import tell_path
 from mtlskit.cli.refusals import tell_refusal, tell_verdict, where_it_stands
+from mtlskit.core.durations import read_moment
 from mtlskit.core.evidence import PeerEvidence
 from mtlskit.core.validation import COMPATIBLE, RFC5280, WEBPKI, Purpose, RevocationMode, TrustStore, verify_path
 from mtlskit.core.verdict import Allow

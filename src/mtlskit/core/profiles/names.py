@@ -13,12 +13,10 @@ from cryptography.x509.oid import NameOID
 
 from mtlskit.core.names import SanType, SubjectAlternativeName
 from mtlskit.core.profiles.values import DNSLabels, Profile, SanPresence, URIForm
+from mtlskit.core.spiffe import claims_spiffe, is_spiffe_id
 from mtlskit.errors import InvalidName, IssuanceError
 
 LONGEST_COMMON_NAME: Final = 64  # ub-common-name (RFC 5280, appendix A.1), counted as `cryptography` counts
-_LONGEST_SPIFFE_ID: Final = 2048  # octets (SPIFFE-ID, 2.3)
-# SPIFFE-ID, 2.1 and 2.2: a workload's has a path; nothing is percent-encoded, and there is no query or fragment.
-_SPIFFE_ID: Final = re.compile(r"spiffe://[a-z0-9._-]{1,255}(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._-]+)+", re.ASCII)
 _AMBIGUOUS: Final = re.compile(r'[",\\]')
 
 
@@ -123,7 +121,7 @@ def _san(san_type: SanType, value: str) -> SubjectAlternativeName:
 
 
 def _check_spiffe(names: Names) -> None:
-    ids = [san.value for san in names.sans if san.type is SanType.URI and san.value[:9].lower() == "spiffe://"]
+    ids = [san.value for san in names.sans if san.type is SanType.URI and claims_spiffe(san.value)]
     if len(ids) > 1:
         raise IssuanceError(f"subject_alternative_name: expected at most one SPIFFE id, got {len(ids)}")
 
@@ -136,7 +134,7 @@ def _check_san(profile: Profile, san: SubjectAlternativeName) -> None:
         )
     if profile.dns_labels is DNSLabels.WITHOUT_UNDERSCORE and san.type is SanType.DNS and "_" in san.value:
         raise IssuanceError(f"{san.type}: expected a hostname without an underscore, got {san.value!r}")
-    if profile.uri_form is URIForm.SPIFFE_ID and san.type is SanType.URI and not _is_spiffe_id(san.value):
+    if profile.uri_form is URIForm.SPIFFE_ID and san.type is SanType.URI and not is_spiffe_id(san.value):
         raise IssuanceError(f"{san.type}: expected a SPIFFE id with a path, got {san.value[:80]!r}")
     rules = profile.san_rules and [rule for rule in profile.san_rules if rule.type is san.type]
     if rules and not any(rule.allows(san) for rule in rules):
@@ -144,7 +142,3 @@ def _check_san(profile: Profile, san: SubjectAlternativeName) -> None:
         raise IssuanceError(
             f"{san.type}: expected one inside of {inside} for the profile {profile.name!r}, got {san.value!r}"
         )
-
-
-def _is_spiffe_id(uri: str) -> bool:
-    return len(uri) <= _LONGEST_SPIFFE_ID and _SPIFFE_ID.fullmatch(uri) is not None
