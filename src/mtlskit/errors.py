@@ -24,6 +24,17 @@ class ConfigurationError(MTLSError):
     """Something that the operator wrote cannot be used: an option, a URL, a file, a missing extra."""
 
 
+class ExpressionError(ConfigurationError):
+    """A text is no expression of the rules language, as far as it is spoken here.
+
+    `column` is the place of the first fault: a character's number in the text, from 1.
+    """
+
+    def __init__(self, message: str, column: int = 1) -> None:
+        super().__init__(message)
+        self.column = column
+
+
 class InvalidName(MTLSError):
     """A text is not a hostname, hostname pattern or subject alternative name of the form asked for."""
 

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
@@ -33,12 +33,17 @@ from mtlskit.core.pem import (
 )
 from mtlskit.errors import CertificateError
 
+if TYPE_CHECKING:
+    from mtlskit.core.fields import ClientCertificateFields
+
 __all__ = [
     "ClientIdentity",
+    "Issuance",
     "PresentedChain",
     "PrivateKey",
     "SigningChain",
     "common_name",
+    "only_value",
     "public_key_id",
     "read_certificate",
     "read_certificates",
@@ -236,20 +241,56 @@ class SigningChain:
         raise TypeError(f"expected a value without a private key to pickle, got {type(self).__name__}")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Issuance:
+    """Which authority issued a certificate, by which profile: their names, both empty where none of the store's did.
+
+    The authority's is None where the store cannot say it.
+    """
+
+    authority: str | None = ""
+    profile: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class ClientIdentity:
-    """Who the verified client is: read from the leaf of a path that was verified for this hostname."""
+    """Who the verified client is: read from the leaf of a path that was verified for this hostname.
+
+    `issuers` are the certificates above the leaf in that path, up to the anchor's own; `presented` is what the client
+    sent, in its order; `issuance` what the store's authorities know of the leaf, None where nobody has looked.
+    """
 
     certificate: x509.Certificate = field(repr=False)
     hostname: str
     anchor_id: str
     common_name: str | None
     sans: tuple[SubjectAlternativeName, ...]
+    issuers: tuple[x509.Certificate, ...] = field(default=(), repr=False)
+    presented: PresentedChain | None = field(default=None, repr=False)
+    issuance: Issuance | None = None
 
     @classmethod
-    def of(cls, certificate: x509.Certificate, *, hostname: str, anchor_id: str) -> ClientIdentity:
+    def of(
+        cls,
+        certificate: x509.Certificate,
+        *,
+        hostname: str,
+        anchor_id: str,
+        issuers: Sequence[x509.Certificate] = (),
+        presented: PresentedChain | None = None,
+        issuance: Issuance | None = None,
+    ) -> ClientIdentity:
         """The identity in `certificate`, which the caller has verified."""
-        return cls(certificate, hostname, anchor_id, common_name(certificate.subject), read_sans(certificate))
+        return cls(
+            certificate,
+            hostname,
+            anchor_id,
+            common_name(certificate.subject),
+            read_sans(certificate),
+            tuple(issuers),
+            presented,
+            issuance,
+        )
 
     @property
     def subject(self) -> str:
@@ -286,6 +327,16 @@ class ClientIdentity:
         """The end of the certificate's life, in UTC."""
         return self.certificate.not_valid_after_utc
 
+    def fields(self) -> ClientCertificateFields:
+        """What Cloudflare's rules say of a certificate (`cf.tls_client_auth.*`), typed."""
+        from mtlskit.core.fields import ClientCertificateFields  # it reads identities
+
+        return ClientCertificateFields.of_identity(self)
+
+    def cloudflare_fields(self) -> dict[str, str | bool]:
+        """The 21 properties that a Worker has in `request.cf.tlsClientAuth`, under their names and in their forms."""
+        return self.fields().worker_properties()
+
     def values(self, san_type: SanType) -> tuple[str, ...]:
         """The values of the SAN entries of one type, as the certificate has them."""
         return tuple(san.value for san in self.sans if san.type is san_type)
@@ -313,7 +364,12 @@ class ClientIdentity:
 
 def common_name(name: x509.Name) -> str | None:
     """The common name if there is exactly one, in a string type with one reading and without NUL; else None (I9)."""
-    found = name.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return only_value(name, NameOID.COMMON_NAME)
+
+
+def only_value(name: x509.Name, oid: x509.ObjectIdentifier) -> str | None:
+    """The attribute's value if there is exactly one, in a string type with one reading and without NUL; else None."""
+    found = name.get_attributes_for_oid(oid)
     if len(found) != 1 or found[0]._type not in _READABLE_STRINGS:
         return None
     value = found[0].value
