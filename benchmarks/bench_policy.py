@@ -1,29 +1,55 @@
-"""What does a policy decision cost against the same decision written by hand as a Python closure?
+"""What does a policy decision cost against the same decision written by hand as a Python closure, and in other engines?
 
-The policy: allow if the common name is one of 20, the serial is not in a deny set of 10,000, and a URI SAN is the one
-required. Also: whether a policy of 1,000 rules costs more than one of 10. Prints ratios of medians of one run.
+The policy: allow if the common name is one of 20, the serial is not in a deny set of 10,000, and a URI SAN has the
+prefix required. Also: whether a policy of 1,000 rules costs more than one of 10. Prints ratios of medians of one run.
+
+The closure and ours begin at the certificate, and ours ends with a reason. The other engines (those of `policy_peers`
+that are installed) begin at what the policy looks at, which is read for them beforehand, and end with a yes or no.
+Run: `python -m benchmarks.bench_policy`, after `pip install common-expression-language pycasbin cedarpy cel-python`.
 """
 
 from __future__ import annotations
 
 import statistics
 import timeit
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TypeAlias
 
+from benchmarks.policy_peers import PEERS, Client, Peer, Policy
 from mtlskit.core import rules
 from mtlskit.core.certificates import ClientIdentity
-from mtlskit.core.policy import AccessPolicy, compile_policies
+from mtlskit.core.names import SanType
+from mtlskit.core.policy import AccessPolicy, CompiledPolicies, compile_policies
 from mtlskit.testing.certificates import Authority
 
-NUMBER, ROUNDS = 20_000, 11
-URI = "urn:acme:device:17"
+Decide: TypeAlias = Callable[[ClientIdentity], bool]
+
+NUMBER, ROUNDS, ROUND_SECONDS = 20_000, 11, 0.05
+PREFIX = "urn:acme:device:"
+URI = f"{PREFIX}17"
+OTHER_URI = "urn:acme:gateway:17"
 NAMES = [f"device-{number}" for number in range(20)]
 DENIED = range(1, 10_001)
 
 
 def by_hand(identity: ClientIdentity) -> bool:
-    """The closure to compare with (its sets are made once)."""
-    return identity.common_name in NAME_SET and identity.serial_number not in DENIED_SET and URI in identity.uris
+    """The closure to compare with, written to be fast (its sets are made once)."""
+    if identity.common_name not in NAME_SET or identity.serial_number in DENIED_SET:
+        return False
+    for san in identity.sans:  # noqa: SIM110  a generator would cost more than the rest
+        if san.type is SanType.URI and san.value.startswith(PREFIX):
+            return True
+    return False
+
+
+def by_hand_in_short(identity: ClientIdentity) -> bool:
+    """The same as one would write it without a thought for its cost."""
+    return (
+        identity.common_name in NAME_SET
+        and identity.serial_number not in DENIED_SET
+        and any(uri.startswith(PREFIX) for uri in identity.uris)
+    )
 
 
 NAME_SET, DENIED_SET = frozenset(NAMES), frozenset(DENIED)
@@ -34,41 +60,96 @@ def policy_of(names: int) -> AccessPolicy:
     return AccessPolicy(
         decision="allow",
         include=[rules.common_name(f"device-{number}") for number in range(names)],
-        require=[rules.uri(URI)],
+        require=[rules.uri(prefix=PREFIX)],
         exclude=[rules.serial(number) for number in DENIED],
     )
 
 
+def clients() -> tuple[list[ClientIdentity], list[ClientIdentity]]:
+    """Clients to let in (the first one is measured), and one to shut out for each part of the policy."""
+    root = Authority.root()
+
+    def client(name: str = "device-7", *uris: str, serial: int | None = None) -> ClientIdentity:
+        leaf = root.leaf(name, sans=[f"uri:{uri}" for uri in uris or (URI,)], serial_number=serial).certificate
+        return ClientIdentity.of(leaf, hostname="pay.acme.example", anchor_id="acme")
+
+    welcome = [client(), client("device-7", OTHER_URI, URI)]
+    return welcome, [client("device-7x"), client(serial=DENIED[-1]), client("device-7", OTHER_URI)]
+
+
+def read(identity: ClientIdentity) -> Client:
+    """What the other engines are given."""
+    return Client(identity.common_name or "", f"{identity.serial_number:x}", identity.uris)
+
+
+def check(decide: Decide, welcome: Sequence[ClientIdentity], others: Sequence[ClientIdentity]) -> None:
+    """Sees that it is the same decision."""
+    assert all(map(decide, welcome))
+    assert not any(map(decide, others))
+
+
 def microseconds(functions: dict[str, Callable[[], object]]) -> dict[str, float]:
-    """The median microseconds per call of each, measured by turns."""
+    """The median microseconds per call of each, measured by turns; a slow one is called less often in its turn."""
+    numbers = {name: _number(function) for name, function in functions.items()}
     times: dict[str, list[float]] = {name: [] for name in functions}
     for _ in range(ROUNDS):
         for name, function in functions.items():
-            times[name].append(timeit.timeit(function, number=NUMBER) / NUMBER * 1e6)
+            times[name].append(timeit.timeit(function, number=numbers[name]) / numbers[name] * 1e6)
     return {name: statistics.median(values) for name, values in times.items()}
+
+
+def _number(function: Callable[[], object]) -> int:
+    """As many calls as fit a round, going by the fastest of five."""
+    return max(1, min(NUMBER, int(ROUND_SECONDS / min(timeit.repeat(function, number=1, repeat=5)))))
 
 
 def main() -> None:
     """Prints the table."""
-    leaf = Authority.root().leaf("device-7", sans=(f"uri:{URI}",)).certificate
-    identity = ClientIdentity.of(leaf, hostname="pay.acme.example", anchor_id="acme")
+    welcome, others = clients()
+    identity = welcome[0]
     compiled = {names: compile_policies([policy_of(names)]) for names in (10, 20, 1_000)}
     simple = compile_policies([AccessPolicy(decision="allow", include=[rules.common_name("device-7")])])
-    assert by_hand(identity)
-    assert all(outcome(identity).allowed for outcome in (*compiled.values(), simple))
-    found = microseconds(
-        {
-            "closure by hand": lambda: by_hand(identity),
-            "compiled, 20 names": lambda: compiled[20](identity),
-            "compiled, 10 names": lambda: compiled[10](identity),
-            "compiled, 1,000 names": lambda: compiled[1_000](identity),
-            "compiled, one name only": lambda: simple(identity),
-        }
-    )
-    floor = found["closure by hand"]
+    for closure in (by_hand, by_hand_in_short):
+        check(closure, welcome, others)
+    for outcome in compiled.values():
+        check(partial(_allowed, outcome), welcome, others)
+    assert simple(identity).allowed
+    functions: dict[str, Callable[[], object]] = {
+        "closure by hand": lambda: by_hand(identity),
+        "closure by hand, in short": lambda: by_hand_in_short(identity),
+        "compiled, 20 names": lambda: compiled[20](identity),
+        "compiled, 10 names": lambda: compiled[10](identity),
+        "compiled, 1,000 names": lambda: compiled[1_000](identity),
+        "compiled, one name only": lambda: simple(identity),
+        "read for another engine": lambda: read(identity),
+    }
+    engines = {_title(peer): peer for peer in PEERS if peer.version is not None}
+    wanted = Policy(tuple(NAMES), tuple(f"{number:x}" for number in DENIED), PREFIX)
+    for title, peer in engines.items():
+        decide = peer.decision(wanted)
+        check(partial(_read_and_asked, decide), welcome, others)
+        functions[title] = partial(decide, read(identity))
+    found = microseconds(functions)
+    floor, ours = found["closure by hand"], found["compiled, 20 names"]
     for name, value in found.items():
-        print(f"{name:26} {value:6.2f} us   {value / floor:5.2f} x closure")
+        against = f"   {value / ours:7.2f} x compiled, 20 names" if name in engines else ""
+        print(f"{name:34} {value:8.2f} us   {value / floor:7.2f} x closure{against}")
+    for peer in PEERS:
+        if peer.version is None:
+            print(f"{peer.name:34} not installed: pip install {peer.name}")
     print(f"1,000 rules / 10 rules: {found['compiled, 1,000 names'] / found['compiled, 10 names']:.2f}")
+
+
+def _allowed(policies: CompiledPolicies, identity: ClientIdentity) -> bool:
+    return policies(identity).allowed
+
+
+def _read_and_asked(decide: Callable[[Client], bool], identity: ClientIdentity) -> bool:
+    return decide(read(identity))
+
+
+def _title(peer: Peer) -> str:
+    return f"{peer.name} {peer.version}"
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from mtlskit.authority.publishing import OCSPResponder
 from mtlskit.core.audit_events import EVENTS
 from mtlskit.core.certificates import SigningChain, to_der
 from mtlskit.core.policy import AccessPolicy
-from mtlskit.core.rules import CommonName
+from mtlskit.core.rules import common_name
 from mtlskit.errors import IssuanceError, Unavailable
 from mtlskit.fetch import CertificateUploads
 from mtlskit.gate import Gate
@@ -164,7 +164,7 @@ def test_a_row_says_what_of_a_hostname_is_different_and_what_stands_now() -> Non
     gate, acme = Gate(store), CertificateAuthority.create("Acme", store=store)
     trust = [acme.certificate]
     server = acme.issue_server(HOST)
-    policies = [AccessPolicy(name="tills", decision="allow", include=[CommonName("till-7")])]
+    policies = [AccessPolicy(name="tills", decision="allow", include=[common_name("till-7")])]
     gate.hostnames.add(HOST, trust=trust, server=server)
     gate.hostnames.replace(HOST, trust=trust, server=server, **who)
     gate.hostnames.replace(HOST, trust=trust, server=server, policies=policies, **who)

@@ -44,6 +44,7 @@ ROOMS: Mapping[str, tuple[str, ...]] = {
     "psycopg_pool": ("mtlskit.stores.postgres",),
     "pkcs11": ("mtlskit.authority.pkcs11",),
     "OpenSSL": ("mtlskit.backends",),
+    "tomli_w": ("mtlskit.core.policy.files",),
 }
 HTTP_ENGINES = ROOMS["httpx2"]  # each is imported by a function of its package, when it is needed
 REQUIRED = {"cryptography", "OpenSSL", "certifi", "idna", "typing_extensions"}

@@ -2,13 +2,14 @@
 
 from mtlskit import gate
 from mtlskit.authority import CertificateAuthority, IssuedCertificate
-from mtlskit.core import profiles, rules
+from mtlskit.core import policy, profiles, rules
 from mtlskit.core.certificates import ClientIdentity, PresentedChain, SigningChain
-from mtlskit.core.custom_hostname import ClientAuth, CustomHostname, Enforcement
+from mtlskit.core.custom_hostname import ClientAuth, CustomHostname, Enforcement, PolicyMode
 from mtlskit.core.evidence import PeerEvidence
 from mtlskit.core.names import Hostname, HostnamePattern, SubjectAlternativeName
 from mtlskit.core.policy import AccessPolicy
 from mtlskit.core.reasons import Reason
+from mtlskit.core.request import RequestFacts
 from mtlskit.core.validation import (
     COMPATIBLE,
     RFC5280,
@@ -27,6 +28,7 @@ from mtlskit.errors import (
     ClientCertificateRefused,
     ConfigurationError,
     Conflict,
+    ExpressionError,
     FetchError,
     HandshakeError,
     InvalidName,
@@ -60,6 +62,7 @@ __all__ = [
     "Deny",
     "Enforcement",
     "Environment",
+    "ExpressionError",
     "FetchError",
     "Gate",
     "HandshakeError",
@@ -74,9 +77,11 @@ __all__ = [
     "OriginNotAllowed",
     "PathError",
     "PeerEvidence",
+    "PolicyMode",
     "PresentedChain",
     "Purpose",
     "Reason",
+    "RequestFacts",
     "RevocationMode",
     "SigningChain",
     "StoreError",
@@ -88,6 +93,7 @@ __all__ = [
     "decide",
     "gate",
     "open_store",
+    "policy",
     "profiles",
     "rules",
     "verify_path",

@@ -73,3 +73,8 @@ def below(command: click.Command) -> Iterator[click.Command]:
     yield command
     for each in getattr(command, "commands", {}).values():
         yield from below(each)
+
+
+def test_every_rule_is_listed() -> None:
+    listed = {re.sub(r"\W", "", row[0]) for row in rows("policies.md")} - {"function", ""}
+    assert listed == set(mtlskit.rules.__all__) - {"Rule"}

@@ -231,7 +231,7 @@ def test_other_headers_stay(name: str) -> None:
 
 @pytest.mark.invariant(8)
 def test_i8_a_scope_that_came_with_an_identity_loses_it(provider: World) -> None:
-    forged = {"mtlskit.identity": "admin", "extensions": {"tls": {"client_cert_name": "CN=admin"}, "other": {}}}
+    forged = {"mtlskit.verdict": "admin", "extensions": {"tls": {"client_cert_name": "CN=admin"}, "other": {}}}
     call = Call(provider, None, PUBLIC, **forged)
     assert call.seen is not None
     assert client_identity(call.seen) is None
@@ -353,8 +353,8 @@ def test_a_change_between_the_verdict_and_the_start_of_the_request_is_not_missed
             async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
                 decide_on = saas.gate.decide_on
 
-                def racing(connection: Connection, authority: str | None) -> Any:
-                    verdict = decide_on(connection, authority)
+                def racing(connection: Connection, authority: str | None, facts: Any) -> Any:
+                    verdict = decide_on(connection, authority, facts)
                     saas.gate.decide_on = decide_on  # type: ignore[method-assign]
                     saas.gate.hostnames.remove(ACME)
                     return verdict

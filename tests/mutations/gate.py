@@ -88,9 +88,9 @@ MUTATIONS = [
         "I3: an address is no hostname",
     ),
     Mutation(
-        "gate/gate.py",
+        "gate/handshakes.py",
         "if entry is None or entry.hostname.server is None:",
-        "entry = entry or next(iter(self._snapshot._entries._items.values()))\n        if entry.hostname.server is None:",
+        "entry = entry or next(iter(self._find.__self__._snapshot._entries._items.values()))\n        if entry.hostname.server is None:",
         f"{_ISOLATION} -k i3",
         "I3: there is no default hostname",
     ),
@@ -124,7 +124,7 @@ MUTATIONS = [
         "I5: each hostname has its own context",
     ),
     Mutation(
-        "gate/gate.py",
+        "gate/handshakes.py",
         "return entry.context(self._make_context)",
         "return globals().setdefault('_kept', {}).setdefault(server_name, entry.context(self._make_context))",
         f"{_ISOLATION} -k i5",
@@ -181,8 +181,8 @@ MUTATIONS = [
     ),
     Mutation(
         "gate/asgi.py",
-        "scope[_IDENTITY_KEY] = verdict.identity",
-        "scope.setdefault(_IDENTITY_KEY, verdict.identity)",
+        "scope[_VERDICT_KEY] = verdict",
+        "scope.setdefault(_VERDICT_KEY, verdict)",
         f"{_ASGI} -k i8",
         "I8: the identity is the gate's",
     ),

@@ -22,6 +22,7 @@ from mtlskit.authority.issuance import Issuing, Order, issue
 from mtlskit.authority.ledger import (
     AUTHORITY,
     AUTHORITY_KEY,
+    AUTHORITY_OF_KEY,
     CERTIFICATE,
     CertificateRecord,
     IssuerLedger,
@@ -213,6 +214,7 @@ def store_key(transaction: Transaction, plan: Plan, store: Store) -> None:
         sealed = store.seal(plan.signer.to_der(), context=key_context(plan.key_id))
     try:
         transaction.insert(AUTHORITY_KEY, "", plan.key_id, sealed)
+        transaction.insert(AUTHORITY_OF_KEY, "", plan.key_id, plan.name.encode())
     except Conflict:
         raise _key_is_taken() from None
 

@@ -30,6 +30,7 @@ from mtlskit.ports import Record, Snapshot, Store, Transaction
 
 AUTHORITY: Final = "authority"
 AUTHORITY_KEY: Final = "authority-key"
+AUTHORITY_OF_KEY: Final = "authority-of-key"  # its name
 RESERVATION: Final = "reservation"
 CERTIFICATE: Final = "certificate"
 REVOCATION: Final = "revocation"

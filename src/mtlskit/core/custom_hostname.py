@@ -10,6 +10,7 @@ from mtlskit.core.certificates import SigningChain, read_sans
 from mtlskit.core.evidence import Resumption, TLSVersion
 from mtlskit.core.names import HostnamePattern, SanType
 from mtlskit.core.policy import AccessPolicy, CompiledPolicies, compile_policies
+from mtlskit.core.rules.asking import Asked
 from mtlskit.core.validation import RevocationFallback, RevocationMode, TrustStore
 from mtlskit.errors import ConfigurationError, InvalidName
 
@@ -29,6 +30,13 @@ class Enforcement(StrEnum):
     REQUEST = "request"  # the handshake completes; 403 with a reason code. Needs a backend that can collect
 
 
+class PolicyMode(StrEnum):
+    """What becomes of a request that the policies deny. Certificates are verified and revoked ones refused in both."""
+
+    ENFORCE = "enforce"  # it is refused
+    MONITOR = "monitor"  # it is recorded and passes, marked as unenforced
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CustomHostname:
     """One hostname, or one-label wildcard, as it stands in the store. `version` grows with every change.
@@ -44,6 +52,7 @@ class CustomHostname:
     trust: TrustStore
     enforce: Enforcement = Enforcement.HANDSHAKE
     policies: tuple[AccessPolicy, ...] = ()
+    policy_mode: PolicyMode = PolicyMode.ENFORCE
     server: SigningChain | None = None
     minimum_version: TLSVersion = TLSVersion.TLS_1_2
     resumption: Resumption = Resumption.NONE
@@ -65,6 +74,11 @@ class CustomHostname:
             raise ConfigurationError(f"expected revocation 'leaf' or 'path' with lists, got {self.revocation.value!r}")
         if self.server is not None:
             self._check_server(self.server)
+
+    @property
+    def judges_each_request(self) -> bool:
+        """Whether the policies could say something else of the same client's next request."""
+        return not self.admits.asks.isdisjoint((Asked.REQUEST, Asked.TIME))
 
     def _check_open(self) -> None:
         if self.trust.anchors or self.policies or self.lists:

@@ -7,35 +7,53 @@ evidence, the request's authority and the moment. It reads nothing else and keep
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TypeAlias, assert_never
 
 from mtlskit.core.certificates import ClientIdentity, PresentedChain
-from mtlskit.core.custom_hostname import ClientAuth, CustomHostname
+from mtlskit.core.custom_hostname import ClientAuth, CustomHostname, PolicyMode
 from mtlskit.core.evidence import PeerEvidence, Source
 from mtlskit.core.names import Hostname
-from mtlskit.core.policy import Effect, PolicyOutcome
+from mtlskit.core.policy import NOTHING_KNOWN, Cause, Effect, Explanation, PolicyDecision, PolicyOutcome
 from mtlskit.core.reasons import Reason
+from mtlskit.core.request import RequestFacts
 from mtlskit.core.validation import Limits, Purpose, VerifiedPath, verify_path
 from mtlskit.errors import InvalidName, PathError, StoreError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Allow:
-    """The request may reach the app. `identity` is None where no certificate was asked for or came."""
+    """The request may reach the app. `identity` is None where no certificate was asked for or came.
+
+    `policy` is what the policies said; `per_request` whether they could say something else of the same client's next
+    request. `explanation` is there where one was asked for.
+    """
 
     identity: ClientIdentity | None
     path: VerifiedPath | None = None
     policy: PolicyOutcome | None = None
+    per_request: bool = False
+    explanation: Explanation | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def enforced(self) -> bool:
+        """False where a bypass let the request pass, or policies that are only monitored would have denied it."""
+        return self.policy is None or (self.policy.allowed and self.policy.applied is not PolicyDecision.BYPASS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deny:
-    """The request must not reach the app. `reason` is what may be told; `detail` is for the operator only."""
+    """The request must not reach the app. `reason` is what may be told; the rest is for the operator only.
+
+    `identity` is there where the client was verified, and `policy` where the policies were asked.
+    """
 
     reason: Reason
     detail: str = ""
+    identity: ClientIdentity | None = None
+    policy: PolicyOutcome | None = None
+    explanation: Explanation | None = field(default=None, compare=False, repr=False)
 
     @property
     def status(self) -> int:
@@ -72,7 +90,13 @@ def verify_client(hostname: CustomHostname, presented: PresentedChain, now: date
         revocation_stale=hostname.revocation_stale,
         limits=GATE_LIMITS,
     )
-    identity = ClientIdentity.of(path.leaf, hostname=str(hostname.pattern), anchor_id=path.anchor.id)
+    identity = ClientIdentity.of(
+        path.leaf,
+        hostname=str(hostname.pattern),
+        anchor_id=path.anchor.id,
+        issuers=path.certificates[1:],
+        presented=presented,
+    )
     return VerifiedClient(path, identity)
 
 
@@ -82,18 +106,20 @@ def decide(
     authority: str | None,
     *,
     now: datetime,
+    request: RequestFacts | None = None,
     verify: Verify = verify_client,
 ) -> Allow | Deny:
     """Whether a request to `authority`, on the connection that `evidence` tells of, may reach the app.
 
     `hostname` is the record found for the evidence's server name (None: there is none), `now` a UTC-aware moment,
-    `verify` what finds the path (a gate passes one that remembers). Never raises: what goes wrong denies (I4).
+    `request` what else is known of it, for policies that ask; `verify` what finds the path (a gate passes one that
+    remembers). Never raises: what goes wrong denies (I4).
     """
     try:
         return (
             _misnamed(hostname, evidence, authority)
             or _untrusted_source(evidence)
-            or _judged(_known(hostname), evidence, now, verify)
+            or _judged(_known(hostname), evidence, facts_for(evidence, request, now), verify)
         )
     except PathError as error:
         return Deny(reason=error.reason, detail=error.detail)
@@ -141,29 +167,39 @@ def _untrusted_source(evidence: PeerEvidence) -> Deny | None:
             assert_never(evidence.source)
 
 
-def _judged(hostname: CustomHostname, evidence: PeerEvidence, now: datetime, verify: Verify) -> Allow | Deny:
+def facts_for(evidence: PeerEvidence, request: RequestFacts | None, now: datetime) -> RequestFacts:
+    """What policies are asked with: the name is the one that the handshake was for, the moment the verdict's."""
+    server_name = _parsed(evidence.server_name or "")
+    return replace(request or NOTHING_KNOWN, hostname=server_name.name if server_name else None, at=now)
+
+
+def _judged(hostname: CustomHostname, evidence: PeerEvidence, facts: RequestFacts, verify: Verify) -> Allow | Deny:
     match hostname.client_auth:
         case ClientAuth.NONE:
             return Allow(identity=None)
         case ClientAuth.OPTIONAL | ClientAuth.REQUIRED:
             if evidence.presented is None:
-                return _without_certificate(hostname)
-            return _admitted(hostname, verify(hostname, evidence.presented, now))
+                return _without_certificate(hostname, facts)
+            assert facts.at is not None
+            return _admitted(hostname, verify(hostname, evidence.presented, facts.at), facts)
         case _:
             assert_never(hostname.client_auth)
 
 
-def _without_certificate(hostname: CustomHostname) -> Allow | Deny:
-    if hostname.client_auth is ClientAuth.OPTIONAL and not hostname.policies:
-        return Allow(identity=None)
-    return Deny(reason=Reason.NO_CERTIFICATE)
+def _without_certificate(hostname: CustomHostname, facts: RequestFacts) -> Allow | Deny:
+    if hostname.client_auth is not ClientAuth.OPTIONAL:
+        return Deny(reason=Reason.NO_CERTIFICATE)
+    return _admitted(hostname, None, facts) if hostname.policies else Allow(identity=None)
 
 
-def _admitted(hostname: CustomHostname, client: VerifiedClient) -> Allow | Deny:
-    outcome = hostname.admits(client.identity)
-    if outcome.decision is Effect.ALLOW:
-        return Allow(identity=client.identity, path=client.path, policy=outcome)
-    return Deny(reason=Reason.POLICY_DENIED, detail=_told(outcome))
+def _admitted(hostname: CustomHostname, client: VerifiedClient | None, facts: RequestFacts) -> Allow | Deny:
+    identity, path = (None, None) if client is None else (client.identity, client.path)
+    outcome = hostname.admits(identity, facts)
+    if outcome.decision is Effect.ALLOW or hostname.policy_mode is PolicyMode.MONITOR:
+        allow = Allow(identity=identity, path=path, policy=outcome, per_request=hostname.judges_each_request)
+        return allow if allow.enforced else replace(allow, per_request=True)
+    reason = Reason.NO_CERTIFICATE if outcome.cause is Cause.NO_CERTIFICATE else Reason.POLICY_DENIED
+    return Deny(reason=reason, detail=_told(outcome), identity=identity, policy=outcome)
 
 
 def _told(outcome: PolicyOutcome) -> str:

@@ -6,8 +6,9 @@ client can write; without it every request is refused.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
-from functools import lru_cache
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from functools import lru_cache, partial
+from ipaddress import ip_address
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
@@ -17,6 +18,7 @@ from cryptography.hazmat.primitives import serialization
 from mtlskit.core.certificates import ClientIdentity, PresentedChain
 from mtlskit.core.evidence import PeerEvidence
 from mtlskit.core.reasons import Reason
+from mtlskit.core.request import ClientAddress, RequestFacts, plain_path, readable_path
 from mtlskit.core.verdict import Allow, Deny
 from mtlskit.errors import ConfigurationError
 from mtlskit.gate.connection import SCOPE_KEY, TARGET_KEY, Connection
@@ -30,7 +32,7 @@ Receive: TypeAlias = Callable[[], Awaitable[Any]]
 Send: TypeAlias = Callable[[Any], Awaitable[None]]
 App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-_IDENTITY_KEY = "mtlskit.identity"
+_VERDICT_KEY = "mtlskit.verdict"
 _NO_EVIDENCE = PeerEvidence(server_name=None)
 _TLS_VERSIONS = {"TLSv1.2": 0x0303, "TLSv1.3": 0x0304}
 
@@ -56,12 +58,15 @@ class MTLSMiddleware:
             await self._refuse(scope, send, _NO_EVIDENCE, Deny(reason=Reason.UNTRUSTED_SOURCE, detail=_HOW))
             return
         authority = _strip_and_find_authority(scope)
-        verdict = self.gate.decide_on(connection, authority)
+        facts = partial(_facts, scope.get("method"), scope.get("path", ""), scope.get("raw_path"), scope.get("client"))
+        verdict = self.gate.decide_on(connection, authority, facts)
         if isinstance(verdict, Deny):
             await self._refuse(scope, send, connection.evidence, verdict)
             return
+        if verdict.per_request and not verdict.enforced:
+            self.gate.report_unenforced(connection.evidence, verdict)
         _put_in_place(scope, connection, verdict)
-        end = self._live.begin(connection, authority)
+        end = self._live.begin(connection, authority, facts)
         try:
             await self.app(scope, receive, send)
         finally:
@@ -88,10 +93,37 @@ def client_identity(scope: Scope) -> ClientIdentity | None:
 
     Raises ConfigurationError if the request did not pass through `MTLSMiddleware`.
     """
-    if _IDENTITY_KEY not in scope:
+    return verdict(scope).identity
+
+
+def verdict(scope: Scope) -> Allow:
+    """Why this request passed: its client, the policy that let it in, and whether the policies were `enforced`.
+
+    Raises ConfigurationError if the request did not pass through `MTLSMiddleware`.
+    """
+    if _VERDICT_KEY not in scope:
         raise ConfigurationError("expected a request that passed MTLSMiddleware, got one that did not")
-    identity: ClientIdentity | None = scope[_IDENTITY_KEY]
-    return identity
+    found: Allow = scope[_VERDICT_KEY]
+    return found
+
+
+def _facts(method: str | None, path: str, raw_path: bytes | None, client: Sequence[Any] | None) -> RequestFacts:
+    """What the server knows of a request. A path that it reads in another way than we do is unreadable."""
+    raw = None if raw_path is None else raw_path.partition(b"?")[0].decode("latin-1")
+    readable = plain_path(path) if raw is None else readable_path(raw)
+    return RequestFacts(
+        method=method or "GET",  # a WebSocket's handshake (RFC 6455, 4.1)
+        path=readable if readable == path else None,
+        client_address=_address(client[0]) if client else None,
+    )
+
+
+@lru_cache(maxsize=1024)
+def _address(text: str) -> ClientAddress | None:
+    try:
+        return ip_address(text)
+    except ValueError:
+        return None  # a UNIX socket's path
 
 
 def _strip_and_find_authority(scope: Scope) -> str | None:
@@ -119,7 +151,7 @@ def _is_own_target(scope: Scope, host: str | None) -> bool:
 
 
 def _put_in_place(scope: Scope, connection: Connection, verdict: Allow) -> None:
-    scope[_IDENTITY_KEY] = verdict.identity
+    scope[_VERDICT_KEY] = verdict
     tls = connection.tls_scope
     if tls is None:
         tls = connection.tls_scope = _tls_extension(connection.evidence.presented, connection.evidence.tls_version)

@@ -1,4 +1,4 @@
-"""What a gate tells its operator: refused handshakes and requests, to logging and to subscribers.
+"""What a gate tells its operator: what was refused, and what passed unenforced, to logging and to subscribers.
 
 Nothing here is told to a client. What a peer sent is escaped, cut, and marked as unverified; it is never a format
 string and never a label.
@@ -10,9 +10,12 @@ import logging
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from typing import Any, TypeAlias
 
 from mtlskit.core.certificates import PresentedChain, shown_subject
+from mtlskit.core.policy import Cause, Effect
 from mtlskit.core.reasons import Reason
+from mtlskit.core.verdict import Allow
 
 _LOGGER = logging.getLogger("mtlskit.gate")
 _LONGEST_NAME = 255
@@ -38,7 +41,25 @@ class Refused:
     request_id: str = ""
 
 
-Subscriber = Callable[[Refused], None]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unenforced:
+    """One request that passed although the policies would have denied it (`monitor`), or by a `bypass` policy.
+
+    `effect` is what the policies said of it, `policy` where, as in `policies[0].exclude[2]`.
+    """
+
+    hostname: str | None
+    effect: Effect
+    cause: Cause
+    policy: str = ""
+    policy_name: str = ""
+    subject: str = ""
+    fingerprint_sha256: str = ""
+    request_id: str = ""
+
+
+Event: TypeAlias = Refused | Unenforced
+Subscriber: TypeAlias = Callable[[Any], None]
 
 
 def refused(
@@ -62,27 +83,49 @@ def refused(
     )
 
 
+def unenforced(server_name: str | None, verdict: Allow, *, request_id: str) -> Unenforced:
+    """The event of a verdict whose policies were asked."""
+    outcome, identity = verdict.policy, verdict.identity
+    assert outcome is not None
+    return Unenforced(
+        hostname=None if server_name is None else _escaped(server_name),
+        effect=outcome.decision,
+        cause=outcome.cause,
+        policy=outcome.path,
+        policy_name=outcome.policy_name,
+        subject=_escaped(identity.subject) if identity else "",
+        fingerprint_sha256=identity.fingerprint_sha256 if identity else "",
+        request_id=request_id,
+    )
+
+
 class Events:
     """Passes events on. A subscriber that raises is logged and does not reach the verdict."""
 
     def __init__(self) -> None:
-        self._subscribers: tuple[Subscriber, ...] = ()
+        self._subscribers: tuple[tuple[type[Event], Subscriber], ...] = ()
 
-    def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
-        """Calls `subscriber` with every event, in the thread where it happens; gives the function that ends it."""
-        self._subscribers = (*self._subscribers, subscriber)
+    def subscribe(self, subscriber: Subscriber, kind: type[Event]) -> Callable[[], None]:
+        """Calls `subscriber` with every event of that kind, in the thread where it happens; gives what ends it."""
+        entry = (kind, subscriber)
+        self._subscribers = (*self._subscribers, entry)
 
         def unsubscribe() -> None:
-            self._subscribers = tuple(each for each in self._subscribers if each is not subscriber)
+            self._subscribers = tuple(each for each in self._subscribers if each is not entry)
 
         return unsubscribe
 
-    def publish(self, event: Refused) -> None:
+    def publish(self, event: Event) -> None:
         """To the log and to every subscriber."""
-        _LOGGER.info("%s refused: %s", event.stage.value, event.reason.value, extra={"mtlskit": asdict(event)})
-        for subscriber in self._subscribers:
+        match event:
+            case Refused():
+                _LOGGER.info("%s refused: %s", event.stage.value, event.reason.value, extra={"mtlskit": asdict(event)})
+            case Unenforced():
+                _LOGGER.info("request unenforced: %s", event.cause.value, extra={"mtlskit": asdict(event)})
+        for kind, subscriber in self._subscribers:
             try:
-                subscriber(event)
+                if isinstance(event, kind):
+                    subscriber(event)
             except Exception:
                 _LOGGER.exception("a subscriber of gate events failed")
 

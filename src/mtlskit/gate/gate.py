@@ -7,40 +7,53 @@ import logging
 import ssl
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from secrets import token_hex
+from typing import Any, TypeAlias, overload
 
+from mtlskit.authority.issuances import issuance_of
 from mtlskit.authority.records import RevokedSerials
 from mtlskit.backends import get_backend
-from mtlskit.backends.router import RefusedHandshake, RoutedContext
+from mtlskit.backends.router import RoutedContext
 from mtlskit.core.certificates import PresentedChain
-from mtlskit.core.custom_hostname import ClientAuth, CustomHostname, Enforcement
+from mtlskit.core.custom_hostname import CustomHostname, Enforcement
 from mtlskit.core.evidence import PeerEvidence
 from mtlskit.core.names import Hostname
+from mtlskit.core.policy import RecordedRequest, explain
 from mtlskit.core.reasons import Reason
-from mtlskit.core.verdict import Allow, Deny, decide
+from mtlskit.core.request import RequestFacts
+from mtlskit.core.verdict import Allow, Deny, decide, facts_for
 from mtlskit.errors import (
     ConfigurationError,
-    HandshakeError,
     InvalidName,
     MTLSError,
-    PathError,
     Unavailable,
 )
 from mtlskit.gate.connection import Allowed, Connection
 from mtlskit.gate.contexts import server_configuration
-from mtlskit.gate.events import Events, Refused, Stage, Subscriber, refused
+from mtlskit.gate.events import Event, Events, Refused, Stage, Unenforced, refused, unenforced
+from mtlskit.gate.handshakes import Handshakes
 from mtlskit.gate.hostnames import TOPIC, Hostnames
 from mtlskit.gate.neighbours import stranger_reason
+from mtlskit.gate.recording import Recording
 from mtlskit.gate.snapshot import Entry, Snapshot, watched
 from mtlskit.locks import ForkSafeLock
 from mtlskit.ports import EVERYTHING, Backend, Store
 from mtlskit.revocation import ListStatus, RevocationLists, WatchedLists
 
+Facts: TypeAlias = Callable[[], RequestFacts]
+
 _LOGGER = logging.getLogger("mtlskit.gate")
 _POLL_SECONDS = 1.0
 _STALE_SECONDS = 5.0
 _LONGEST_MEMORY_SECONDS = 60.0
+
+
+def unknown_facts() -> RequestFacts:
+    """Of a request of which nothing is known beside its connection."""
+    return RequestFacts()
 
 
 class Gate:
@@ -49,7 +62,8 @@ class Gate:
     `backend` is "ssl", "pyopenssl" or None for the default. `most_hostnames` bounds how many records and TLS contexts
     are held in memory at once; more may be in the store. `lists` reads the hostnames' revocation lists; give one of
     your own for another schedule, other limits or a directory that keeps the lists over a restart (`keep_in`), and
-    close it yourself. Close the store when the gate is not used any more.
+    close it yourself. `recording` writes down what policies are asked, for rehearsals, which costs: no answer is then
+    remembered. Close the store, and the recording, when the gate is not used any more.
     """
 
     def __init__(
@@ -59,8 +73,10 @@ class Gate:
         backend: str | Backend | None = None,
         most_hostnames: int = 10_000,
         lists: RevocationLists | None = None,
+        recording: Recording | None = None,
     ) -> None:
         self.store = store
+        self._recording = recording
         self.backend = get_backend(backend)
         self.alpn: tuple[str, ...] = ("http/1.1",)
         self._revocations = RevokedSerials(store)
@@ -69,7 +85,13 @@ class Gate:
         self.lists = RevocationLists() if lists is None else lists
         self._owns_lists = lists is None
         self._loaded: dict[str, WatchedLists] = {}
-        self._snapshot = Snapshot(self.hostnames, self._revocations, self.lists, most_hostnames=most_hostnames)
+        self._snapshot = Snapshot(
+            self.hostnames,
+            self._revocations,
+            partial(issuance_of, store),
+            self.lists,
+            most_hostnames=most_hostnames,
+        )
         self._count = itertools.count(1)
         self._changes = 0
         self._next_poll = 0.0
@@ -92,33 +114,51 @@ class Gate:
             self.lists.close()
         self._revocations.close()
 
-    def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
-        """Calls `subscriber` with every `Refused` event; gives the function that ends it."""
-        return self._events.subscribe(subscriber)
+    @overload
+    def subscribe(self, subscriber: Callable[[Refused], None]) -> Callable[[], None]: ...
+
+    @overload
+    def subscribe(self, subscriber: Callable[[Unenforced], None], kind: type[Unenforced]) -> Callable[[], None]: ...
+
+    @overload
+    def subscribe(self, subscriber: Callable[[Refused], None], kind: type[Refused]) -> Callable[[], None]: ...
+
+    def subscribe(self, subscriber: Callable[[Any], None], kind: type[Event] = Refused) -> Callable[[], None]:
+        """Calls `subscriber` with every event of that kind; gives the function that ends it."""
+        return self._events.subscribe(subscriber, kind)
 
     def ssl_context(self) -> ssl.SSLContext:
         """The listener's context, for any server that takes an `ssl.SSLContext`. It finds each hostname's own."""
-        return RoutedContext(self)
+        return RoutedContext(
+            Handshakes(
+                find=self._current_entry,
+                make_context=self._make_context,
+                stranger=self._stranger,
+                tell=self._events.publish,
+            )
+        )
 
-    def decide(self, evidence: PeerEvidence, authority: str | None) -> Allow | Deny:
+    def decide(self, evidence: PeerEvidence, authority: str | None, facts: Facts = unknown_facts) -> Allow | Deny:
         """The verdict on one request to `authority` over a connection of which `evidence` is known, now.
 
-        Never raises. A refusal is not reported here: see `report`.
+        `facts` gives what else is known of the request, and is called where policies ask for it. Never raises. A
+        refusal is not reported here: see `report`.
         """
         try:
             self.refresh()
-            return self._decided(self._entry(evidence.server_name), evidence, authority)
+            return self._decided(self._entry(evidence.server_name), evidence, authority, facts)
         except MTLSError as error:
             return Deny(reason=Reason.STORE_UNAVAILABLE, detail=str(error))
         except Exception:  # a gate that fails denies (I4)
             _LOGGER.exception("a request could not be judged")
             return Deny(reason=Reason.INTERNAL_ERROR)
 
-    def decide_on(self, connection: Connection, authority: str | None) -> Allow | Deny:
+    def decide_on(self, connection: Connection, authority: str | None, facts: Facts = unknown_facts) -> Allow | Deny:
         """As `decide`, for one of many requests on a connection.
 
         What was allowed is allowed again at once while no change has been committed and no certificate has expired
-        since: the verdict is a function of nothing else. What was denied is looked at anew.
+        since: the verdict is a function of nothing else, but where policies ask for more than the client. What was
+        denied is looked at anew.
         """
         allowed = connection.allowed
         if (
@@ -130,8 +170,8 @@ class Gate:
         ):
             return allowed.verdict
         changes = self._changes  # read before the verdict: a change meanwhile makes it stale
-        verdict = self.decide(connection.evidence, authority)
-        if isinstance(verdict, Allow):
+        verdict = self.decide(connection.evidence, authority, facts)
+        if isinstance(verdict, Allow) and not verdict.per_request and self._recording is None:
             connection.allowed = Allowed(verdict, authority, changes, time.time(), _until(verdict))
         return verdict
 
@@ -142,20 +182,39 @@ class Gate:
             return False
         return True
 
-    def _decided(self, entry: Entry | None, evidence: PeerEvidence, authority: str | None) -> Allow | Deny:
+    def _decided(
+        self, entry: Entry | None, evidence: PeerEvidence, authority: str | None, facts: Facts
+    ) -> Allow | Deny:
         if entry is None:
             return decide(None, evidence, authority, now=_now())
-        verdict = decide(entry.hostname, evidence, authority, now=_now(), verify=entry.verify)
+        now, recording = _now(), self._recording
+        request = facts() if entry.hostname.judges_each_request or recording else None
+        verdict = decide(entry.hostname, evidence, authority, now=now, request=request, verify=entry.verify)
+        if recording is not None and verdict.policy is not None:
+            asked = facts_for(evidence, request, now)
+            recording.note(RecordedRequest(verdict.identity, asked, verdict.policy.allowed))
         if isinstance(verdict, Deny) and verdict.reason is Reason.UNKNOWN_ISSUER:
             return Deny(reason=self._stranger(entry.hostname, evidence.presented), detail=verdict.detail)
         if isinstance(verdict, Deny) and verdict.reason is Reason.REVOCATION_UNKNOWN:
             return Deny(reason=verdict.reason, detail="; ".join([verdict.detail, *map(str, entry.list_status())]))
         return verdict
 
-    def explain(self, hostname: str, *, certificate: bytes | str | None = None) -> Allow | Deny:
-        """What would happen to a client of `hostname` with this chain (PEM, leaf first) or with none."""
+    def explain(
+        self, hostname: str, *, certificate: bytes | str | None = None, request: RequestFacts | None = None
+    ) -> Allow | Deny:
+        """What would happen to a client of `hostname` with this chain (PEM, leaf first) or with none, now.
+
+        `request` is what policies may ask for beside the client. Where the policies were reached, the verdict's
+        `explanation` has every rule with what it saw.
+        """
         presented = None if certificate is None else PresentedChain.from_pem(certificate)
-        return self.decide(PeerEvidence(server_name=hostname, presented=presented), hostname)
+        evidence = PeerEvidence(server_name=hostname, presented=presented)
+        verdict = self.decide(evidence, hostname, lambda: request or RequestFacts())
+        if verdict.policy is None:
+            return verdict
+        entry, facts = self._entry(hostname), facts_for(evidence, request, _now())
+        policies = () if entry is None else entry.hostname.policies
+        return replace(verdict, explanation=explain(policies, verdict.identity, facts))
 
     def load_lists(self, timeout: float = 30.0) -> tuple[ListStatus, ...]:
         """Reads the revocation lists of every hostname in the store before there are clients; the status of each.
@@ -189,6 +248,12 @@ class Gate:
         self._events.publish(event)
         return event
 
+    def report_unenforced(self, evidence: PeerEvidence, verdict: Allow) -> Unenforced:
+        """Tells the operator of a request that passed by a bypass, or that the policies would have denied."""
+        event = unenforced(evidence.server_name, verdict, request_id=token_hex(8))
+        self._events.publish(event)
+        return event
+
     def refresh(self) -> None:
         """Looks, at most once a second, for what other processes changed in the store.
 
@@ -213,41 +278,9 @@ class Gate:
             self._is_current = True
         self._next_poll = time.monotonic() + _POLL_SECONDS
 
-    # The router's questions.
-
-    def context_for(self, server_name: str | None) -> ssl.SSLContext:
-        """The TLS context of the hostname of that name; raises HandshakeError with the reason for refusing (I3)."""
-        if not server_name:
-            raise HandshakeError(Reason.SERVER_NAME_MISSING)
-        try:
-            self.refresh()
-            entry = self._entry(server_name)
-        except MTLSError as error:
-            raise HandshakeError(Reason.STORE_UNAVAILABLE, detail=str(error)) from error
-        if entry is None or entry.hostname.server is None:
-            raise HandshakeError(Reason.SERVER_NAME_UNKNOWN)
-        return entry.context(self._make_context)
-
-    def handshake_refused(self, refusal: RefusedHandshake) -> None:
-        """Tells the operator of a refused handshake, with the reason as exact as it can be had."""
-        try:
-            reason = self._exact_reason(refusal)
-        except Exception:
-            _LOGGER.exception("a refused handshake could not be classified")
-            reason = refusal.reason
-        self._events.publish(refused(Stage.HANDSHAKE, reason, refusal.server_name, refusal.presented))
-
-    def _exact_reason(self, refusal: RefusedHandshake) -> Reason:
-        entry = self._entry(refusal.server_name) if refusal.presented else None
-        if entry is None or refusal.presented is None or entry.hostname.client_auth is ClientAuth.NONE:
-            return refusal.reason
-        try:
-            entry.verify(entry.hostname, refusal.presented, _now())
-        except PathError as error:
-            if error.reason is not Reason.UNKNOWN_ISSUER:
-                return error.reason
-            return self._stranger(entry.hostname, refusal.presented)
-        return refusal.reason
+    def _current_entry(self, server_name: str | None) -> Entry | None:
+        self.refresh()
+        return self._entry(server_name)
 
     def _entry(self, server_name: str | None) -> Entry | None:
         try:

@@ -12,7 +12,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from mtlskit.core.certificates import SigningChain, to_der
-from mtlskit.core.custom_hostname import ClientAuth, CustomHostname, Enforcement
+from mtlskit.core.custom_hostname import ClientAuth, CustomHostname, Enforcement, PolicyMode
 from mtlskit.core.evidence import Resumption, TLSVersion
 from mtlskit.core.names import HostnamePattern
 from mtlskit.core.policy import read_policies
@@ -77,6 +77,7 @@ def _document(hostname: CustomHostname) -> dict[str, Any]:
         ],
         "intermediates": [_text(to_der(item)) for item in hostname.trust.intermediates],
         "policies": [policy.to_dict() for policy in hostname.policies],
+        "policy_mode": hostname.policy_mode.value,
         "server": None if server is None else {"chain": [_text(to_der(item)) for item in server.certificates]},
         "minimum_version": hostname.minimum_version.value,
         "resumption": hostname.resumption.value,
@@ -104,6 +105,7 @@ def _parsed(
         ),
         enforce=Enforcement(document["enforce"]),
         policies=settings.policies(read_policies(document["policies"])),
+        policy_mode=PolicyMode(document.get("policy_mode", PolicyMode.ENFORCE)),
         server=None if store is None else _server(document["server"], record.key, store),
         minimum_version=TLSVersion(document["minimum_version"]),
         resumption=Resumption(document["resumption"]),

@@ -8,13 +8,14 @@ who asked for it; the first two say the SHA-256 of what stands now, all but the 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
 from cryptography import x509
 
 from mtlskit.core.certificates import SigningChain
-from mtlskit.core.custom_hostname import ClientAuth, CustomHostname, Enforcement
+from mtlskit.core.custom_hostname import ClientAuth, CustomHostname, Enforcement, PolicyMode
 from mtlskit.core.evidence import Resumption, TLSVersion
 from mtlskit.core.given import member
 from mtlskit.core.names import HostnamePattern
@@ -50,6 +51,7 @@ class Hostnames:
         intermediates: Sequence[x509.Certificate | bytes | str] = (),
         server: SigningChain | None = None,
         policies: Sequence[AccessPolicy] = (),
+        policy_mode: PolicyMode | str = PolicyMode.ENFORCE,
         enforce: Enforcement | str = Enforcement.HANDSHAKE,
         minimum_version: TLSVersion | str = TLSVersion.TLS_1_2,
         resumption: Resumption | str = Resumption.NONE,
@@ -95,6 +97,34 @@ class Hostnames:
             differing = ", ".join(changed(before, hostname))
             details = {"sha256": digest(hostname), "changed": differing, **_shared_with(others)}
             _noted(transaction, "hostname.replaced", hostname.pattern, wanted["requester"], details)
+        return self._read(record)
+
+    def set_policies(
+        self,
+        pattern: str,
+        policies: Sequence[AccessPolicy],
+        *,
+        policy_mode: PolicyMode | str | None = None,
+        version: int | None = None,
+        requester: str = "",
+    ) -> CustomHostname:
+        """Replaces the policies of a record, and the mode if it is given, and leaves the rest as it is.
+
+        `version` is the record's that the caller has read: raises Conflict where it has changed since. Also raises
+        NotFound and ConfigurationError; then nothing is written.
+        """
+        wanted: dict[str, Any] = {"policies": read.policies(policies)}
+        if policy_mode is not None:
+            wanted["policy_mode"] = member(PolicyMode, policy_mode, "policy_mode")
+        with self._store.transaction() as transaction:
+            before = _found(transaction, str(HostnamePattern.parse(pattern)))
+            hostname = replace(self._read(before), **wanted)
+            value = written(hostname, self._store)
+            record = transaction.replace(
+                KIND, _PARTITION, before.key, value, version=before.version if version is None else version
+            )
+            details = {"sha256": digest(hostname), "changed": ", ".join(changed(before, hostname))}
+            _noted(transaction, "hostname.replaced", hostname.pattern, requester, details)
         return self._read(record)
 
     def remove(self, pattern: str, *, requester: str = "") -> None:
@@ -150,6 +180,7 @@ class Hostnames:
             ),
             enforce=member(Enforcement, settings["enforce"], "enforce"),
             policies=read.policies(settings["policies"]),
+            policy_mode=member(PolicyMode, settings["policy_mode"], "policy_mode"),
             server=read.server_chain(settings["server"]),
             minimum_version=member(TLSVersion, settings["minimum_version"], "minimum_version"),
             resumption=member(Resumption, settings["resumption"], "resumption"),

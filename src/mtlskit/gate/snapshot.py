@@ -12,11 +12,14 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeAlias, TypeVar
 
-from mtlskit.core.certificates import PresentedChain
+from cryptography import x509
+
+from mtlskit.core.certificates import Issuance, PresentedChain
 from mtlskit.core.custom_hostname import CustomHostname
 from mtlskit.core.names import Hostname, HostnamePattern, pattern_keys
+from mtlskit.core.rules.asking import Asked
 from mtlskit.core.validation import RevocationList, Revocations, TrustStore
 from mtlskit.core.verdict import VerifiedClient, verify_client
 from mtlskit.gate.hostnames import Hostnames
@@ -26,6 +29,7 @@ from mtlskit.revocation import GivenList, ListSource, ListStatus, RevocationList
 _LONGEST_MEMORY = timedelta(minutes=5)
 _MOST_PATHS = 512
 
+IssuanceOf: TypeAlias = Callable[[bytes, x509.Certificate], Issuance]
 _Key = TypeVar("_Key", bound=Hashable)
 _Value = TypeVar("_Value")
 
@@ -87,11 +91,18 @@ class Entry:
     the old one go with it: what is judged, and what is remembered of it, change in one assignment.
     """
 
-    __slots__ = ("_context", "_judging", "_lists", "_lock", "_revocations", "hostname")
+    __slots__ = ("_context", "_issuance_of", "_judging", "_lists", "_lock", "_revocations", "hostname")
 
-    def __init__(self, hostname: CustomHostname, revocations: Revocations, lists: WatchedLists | None = None) -> None:
+    def __init__(
+        self,
+        hostname: CustomHostname,
+        revocations: Revocations,
+        issuance_of: IssuanceOf,
+        lists: WatchedLists | None = None,
+    ) -> None:
         self.hostname = hostname
         self._revocations = revocations
+        self._issuance_of = issuance_of
         self._lists = lists
         self._judging = _Judging((), hostname, Bounded(_MOST_PATHS))
         self._context: ssl.SSLContext | None = None
@@ -113,9 +124,17 @@ class Entry:
             client, since, until = remembered  # a clock that was set back asks again too
             if since <= now < until and not self._is_revoked(client):
                 return client
-        client = verify_client(hostname, presented, now)
+        client = self._with_issuance(verify_client(hostname, presented, now))
         paths.put(presented.ders, (client, now, min(client.path.not_after, now + _LONGEST_MEMORY)))
         return client
+
+    def _with_issuance(self, client: VerifiedClient) -> VerifiedClient:
+        """With what the store's authorities know of the leaf, where policies ask: it does not change any more."""
+        if Asked.ISSUANCE not in self.hostname.admits.asks:
+            return client
+        issuer_key, _ = client.path.links[0]
+        issuance = self._issuance_of(issuer_key, client.path.leaf)
+        return replace(client, identity=replace(client.identity, issuance=issuance))
 
     def list_status(self) -> tuple[ListStatus, ...]:
         """What the hostname's sources of revocation lists say of themselves."""
@@ -152,10 +171,17 @@ class Snapshot:
     """The entries, found by hostname. `lists` keeps the sources of their revocation lists."""
 
     def __init__(
-        self, hostnames: Hostnames, revocations: Revocations, lists: RevocationLists, *, most_hostnames: int
+        self,
+        hostnames: Hostnames,
+        revocations: Revocations,
+        issuance_of: IssuanceOf,
+        lists: RevocationLists,
+        *,
+        most_hostnames: int,
     ) -> None:
         self._hostnames = hostnames
         self._revocations = revocations
+        self._issuance_of = issuance_of
         self._lists = lists
         self._entries: Bounded[str, Entry] = Bounded(most_hostnames)
         self._resolved: Bounded[str, Entry] = Bounded(most_hostnames)
@@ -174,7 +200,7 @@ class Snapshot:
         entry = self._entries.get(record.key)
         if entry is None or entry.hostname.version != record.version:
             hostname = self._hostnames.read(record)
-            entry = Entry(hostname, self._revocations, watched(hostname, self._lists))
+            entry = Entry(hostname, self._revocations, self._issuance_of, watched(hostname, self._lists))
         with self._lock:
             if generation == self._generation:
                 self._entries.put(record.key, entry)

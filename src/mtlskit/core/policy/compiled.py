@@ -4,55 +4,88 @@
 2. `deny` policies are asked first, wherever they stand in the list. One that is about the client ends it.
 3. Then `bypass` and `non_identity` as Access asks them, then `allow`; each kind in the order of the list. The first
    one that is about the client lets it in. (In Access a bypass overrides a deny; here nothing does.)
-4. Nobody without a verified certificate is let in by any policy, and an exception in a rule denies (I4).
+4. Who has no verified certificate is let in by a `bypass` policy only, and asked at all only where the hostname takes
+   such clients. An exception in a rule denies (I4).
 
-Where the certificate has no single reading (two common names, say), a rule that would let in does not match, and a
-rule that would shut out does (I9): the unknown falls on the deny side of `include`, `require` and `exclude` alike.
+Where something has no single reading (two common names, say), a rule that would let in does not match, and a rule
+that would shut out does (I9): the unknown falls on the deny side of `include`, `require` and `exclude` alike.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
-from enum import Enum, auto
-from typing import TypeAlias, assert_never
+from collections.abc import Callable, Sequence
+from typing import Final, TypeAlias
 
 from mtlskit.core.certificates import ClientIdentity
+from mtlskit.core.doubt import Doubt
 from mtlskit.core.policy.values import AccessPolicy, Cause, Effect, Part, PolicyDecision, PolicyOutcome
-from mtlskit.core.rules import UNREADABLE, Rule, Selector, key_of, keys_reader
+from mtlskit.core.request import RequestFacts
+from mtlskit.core.rules.asking import Asked, asked_by
+from mtlskit.core.rules.matching import finder
 
-CompiledPolicies: TypeAlias = Callable[[ClientIdentity | None], PolicyOutcome]
-_Find: TypeAlias = Callable[[ClientIdentity], int | None]
-_Ask: TypeAlias = Callable[[ClientIdentity], PolicyOutcome]
+_Ask: TypeAlias = Callable[[ClientIdentity | None, RequestFacts], PolicyOutcome]
 
-_NO_POLICIES = PolicyOutcome(decision=Effect.ALLOW, cause=Cause.NO_POLICIES)
-_NO_CERTIFICATE = PolicyOutcome(decision=Effect.DENY, cause=Cause.NO_CERTIFICATE)
-_NOT_INCLUDED = PolicyOutcome(decision=Effect.DENY, cause=Cause.NOT_INCLUDED)
-_RANKS = {Cause.NOT_INCLUDED: 0, Cause.REQUIREMENT_MISSING: 1, Cause.EXCLUDED: 2}
-_TURNS = {PolicyDecision.DENY: 0, PolicyDecision.BYPASS: 1, PolicyDecision.NON_IDENTITY: 1, PolicyDecision.ALLOW: 2}
+NOTHING_KNOWN: Final = RequestFacts()
+_NO_POLICIES: Final = PolicyOutcome(decision=Effect.ALLOW, cause=Cause.NO_POLICIES)
+_NO_CERTIFICATE: Final = PolicyOutcome(decision=Effect.DENY, cause=Cause.NO_CERTIFICATE)
+_NOT_INCLUDED: Final = PolicyOutcome(decision=Effect.DENY, cause=Cause.NOT_INCLUDED)
+_RANKS: Final = {Cause.NOT_INCLUDED: 0, Cause.REQUIREMENT_MISSING: 1, Cause.EXCLUDED: 2}
+_TURNS: Final = {
+    PolicyDecision.DENY: 0, PolicyDecision.BYPASS: 1, PolicyDecision.NON_IDENTITY: 1, PolicyDecision.ALLOW: 2,
+}  # fmt: skip
+_WITHOUT_CERTIFICATE: Final = frozenset({PolicyDecision.DENY, PolicyDecision.BYPASS})
 
 
-def evaluate(policies: Sequence[AccessPolicy], identity: ClientIdentity | None) -> PolicyOutcome:
+class CompiledPolicies:
+    """Policies as one function of the client and the request. It never raises: what goes wrong inside denies.
+
+    `asks` says what it looks at beside the certificate: while that is nothing, the outcome for a client is the same
+    on every request.
+    """
+
+    __slots__ = ("_certified", "_uncertified", "asks")
+
+    def __init__(self, policies: Sequence[AccessPolicy]) -> None:
+        rules = (rule for policy in policies for part in Part for rule in policy.rules(part))
+        self.asks: frozenset[Asked] = asked_by(rules)
+        turns = sorted(enumerate(policies), key=lambda item: _TURNS[item[1].decision])
+        self._certified = _asked(turns, _NOT_INCLUDED) if policies else _everybody
+        without = [turn for turn in turns if turn[1].decision in _WITHOUT_CERTIFICATE]
+        self._uncertified = _asked(without, _NO_CERTIFICATE)
+
+    def __call__(self, identity: ClientIdentity | None, facts: RequestFacts = NOTHING_KNOWN) -> PolicyOutcome:
+        """What the policies say of a client, None being one without a verified certificate."""
+        return self._uncertified(None, facts) if identity is None else self._certified(identity, facts)
+
+
+def evaluate(
+    policies: Sequence[AccessPolicy], identity: ClientIdentity | None, facts: RequestFacts = NOTHING_KNOWN
+) -> PolicyOutcome:
     """What `policies` say of a client, None being one without a verified certificate. Never raises for a bad client.
 
-    Compiles each time; a gate calls `compile_policies` once per version of its policies.
+    Compiles each time; a gate compiles once per version of a hostname's record.
     """
-    return compile_policies(policies)(identity)
+    return compile_policies(policies)(identity, facts)
 
 
 def compile_policies(policies: Sequence[AccessPolicy]) -> CompiledPolicies:
-    """The policies as one function of the client. It never raises: what goes wrong inside denies."""
-    if not policies:
-        return lambda identity: _NO_CERTIFICATE if identity is None else _NO_POLICIES
-    numbered = sorted(enumerate(policies), key=lambda item: _TURNS[item[1].decision])
-    asked = tuple((_compile(index, policy), _failed(index, policy)) for index, policy in numbered)
+    """The policies as one function."""
+    return CompiledPolicies(policies)
 
-    def outcome(identity: ClientIdentity | None) -> PolicyOutcome:
-        if identity is None:
-            return _NO_CERTIFICATE
-        nearest = _NOT_INCLUDED
-        for ask, failed in asked:
+
+def _everybody(identity: ClientIdentity | None, facts: RequestFacts) -> PolicyOutcome:
+    return _NO_POLICIES
+
+
+def _asked(numbered: Sequence[tuple[int, AccessPolicy]], nobody: PolicyOutcome) -> _Ask:
+    """The outcome of the first policy that is about the client; `nobody` and the nearest miss, if none is."""
+    turns = tuple((_compile(index, policy), _failed(index, policy.name)) for index, policy in numbered)
+
+    def outcome(identity: ClientIdentity | None, facts: RequestFacts) -> PolicyOutcome:
+        nearest = nobody
+        for ask, failed in turns:
             try:
-                found = ask(identity)
+                found = ask(identity, facts)
             except Exception:  # noqa: BLE001  a rule that fails denies, whatever it raised (I4)
                 return failed
             if found.cause is Cause.POLICY:
@@ -63,20 +96,11 @@ def compile_policies(policies: Sequence[AccessPolicy]) -> CompiledPolicies:
     return outcome
 
 
-class _Doubt(Enum):
-    """What a rule makes of something that has no single reading."""
-
-    NO_MATCH = auto()
-    MATCH = auto()
-
-
 def _compile(index: int, policy: AccessPolicy) -> _Ask:
-    inwards, outwards = _Doubt.NO_MATCH, _Doubt.MATCH
-    if policy.decision is PolicyDecision.DENY:
-        inwards, outwards = outwards, inwards
-    included = _finder(policy.include, inwards)
-    required = tuple(_finder((rule,), inwards) for rule in policy.require)
-    excluded = _finder(policy.exclude, outwards)
+    doubt = Doubt.MATCH if policy.decision is PolicyDecision.DENY else Doubt.NO_MATCH
+    included = finder(policy.include, doubt)
+    required = [finder((rule,), doubt) for rule in policy.require]
+    excluded = finder(policy.exclude, doubt.flipped)
     hits = tuple(_hit(index, policy, rule) for rule in range(len(policy.include)))
     outside = _miss(index, policy, Cause.NOT_INCLUDED, Part.INCLUDE, None)
     lacks = tuple(
@@ -85,64 +109,17 @@ def _compile(index: int, policy: AccessPolicy) -> _Ask:
     )
     exclusions = tuple(_miss(index, policy, Cause.EXCLUDED, Part.EXCLUDE, rule) for rule in range(len(policy.exclude)))
 
-    def ask(identity: ClientIdentity) -> PolicyOutcome:
-        hit = included(identity)
+    def ask(identity: ClientIdentity | None, facts: RequestFacts) -> PolicyOutcome:
+        hit = included(identity, facts)
         if hit is None:
             return outside
         for find, lack in lacks:
-            if find(identity) is None:
+            if find(identity, facts) is None:
                 return lack
-        exclusion = excluded(identity)
+        exclusion = excluded(identity, facts)
         return hits[hit] if exclusion is None else exclusions[exclusion]
 
     return ask
-
-
-def _finder(rules: Sequence[Rule], doubt: _Doubt) -> _Find:
-    """A function that gives the position of a rule that matches, or None: one look-up per selector, not per rule."""
-    indexes: dict[Selector, dict[Hashable, int]] = {}
-    for position, rule in enumerate(rules):
-        selector, key = key_of(rule)
-        indexes.setdefault(selector, {}).setdefault(key, position)
-    finders = tuple(_indexed(selector, index, doubt) for selector, index in indexes.items())
-    return finders[0] if len(finders) == 1 else _first_of(finders)
-
-
-def _indexed(selector: Selector, index: dict[Hashable, int], doubt: _Doubt) -> _Find:
-    keys_of = keys_reader(selector)
-    first = min(index.values())
-
-    def certain(identity: ClientIdentity) -> int | None:
-        for key in keys_of(identity):
-            if key in index:
-                return index[key]
-        return None
-
-    def possible(identity: ClientIdentity) -> int | None:
-        keys = keys_of(identity)
-        for key in keys:
-            if key in index:
-                return index[key]
-        return first if UNREADABLE in keys else None
-
-    match doubt:
-        case _Doubt.NO_MATCH:
-            return certain
-        case _Doubt.MATCH:
-            return possible
-        case _:
-            assert_never(doubt)
-
-
-def _first_of(finders: Sequence[_Find]) -> _Find:
-    def find(identity: ClientIdentity) -> int | None:
-        for each in finders:
-            found = each(identity)
-            if found is not None:
-                return found
-        return None
-
-    return find
 
 
 def _hit(index: int, policy: AccessPolicy, rule: int) -> PolicyOutcome:
@@ -163,12 +140,14 @@ def _miss(index: int, policy: AccessPolicy, cause: Cause, part: Part, rule: int 
     return PolicyOutcome(decision=Effect.DENY, cause=cause, policy=index, policy_name=policy.name, part=part, rule=rule)
 
 
-def _failed(index: int, policy: AccessPolicy) -> PolicyOutcome:
-    return PolicyOutcome(decision=Effect.DENY, cause=Cause.ERROR, policy=index, policy_name=policy.name)
+def _failed(index: int, name: str) -> PolicyOutcome:
+    return PolicyOutcome(decision=Effect.DENY, cause=Cause.ERROR, policy=index, policy_name=name)
 
 
 def _nearer(one: PolicyOutcome, other: PolicyOutcome) -> PolicyOutcome:
-    """The miss that got further; of two that got equally far the earlier."""
+    """The miss that got further; of two that got equally far the earlier. Who has no certificate lacks that first."""
+    if one.cause is Cause.NO_CERTIFICATE or other.policy is None:
+        return one
     if one.policy is None:
         return other
     return other if _RANKS[other.cause] > _RANKS[one.cause] else one

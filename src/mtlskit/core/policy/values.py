@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias
 
-from mtlskit.core.policy.document import fields_of, rule_to_dict, rules_from, shown, text_at
-from mtlskit.core.rules import Rule
+from mtlskit.core.policy.document import Reading, fields_of, rule_to_dict, shown, text_at
+from mtlskit.core.rules.values import Rule, RuleGroup, checked_rules
 from mtlskit.errors import ConfigurationError
 
 _FIELDS = ("name", "decision", "include", "require", "exclude", "session_duration")
@@ -54,9 +54,9 @@ class AccessPolicy:
         """Raises ConfigurationError for an unknown decision, no rule in `include`, or what is not a rule."""
         values = {
             "decision": _decision(decision, "decision"),
-            "include": _rules(include, "include"),
-            "require": _rules(require, "require"),
-            "exclude": _rules(exclude, "exclude"),
+            "include": checked_rules(include, "include"),
+            "require": checked_rules(require, "require"),
+            "exclude": checked_rules(exclude, "exclude"),
             "name": text_at(name, "name"),
             "session_duration": text_at(session_duration, "session_duration"),
         }
@@ -66,10 +66,16 @@ class AccessPolicy:
             object.__setattr__(self, field, value)
 
     @classmethod
-    def from_dict(cls, document: Mapping[str, Any], *, where: str = "policy") -> AccessPolicy:
-        """The policy of an Access document; raises ConfigurationError with a path that begins with `where`."""
+    def from_dict(
+        cls, document: Mapping[str, Any], *, groups: Mapping[str, RuleGroup] | None = None, where: str = "policy"
+    ) -> AccessPolicy:
+        """The policy of an Access document, which may name `groups` by their ids.
+
+        Raises ConfigurationError with a path that begins with `where`.
+        """
         fields = fields_of(document, _FIELDS, where)
-        policy_rules = {part: rules_from(fields.get(part, ()), f"{where}.{part}") for part in Part}
+        reading = Reading(groups or {})
+        policy_rules = {part: reading.rules(fields.get(part, ()), f"{where}.{part}") for part in Part}
         if not policy_rules[Part.INCLUDE]:
             raise ConfigurationError(f"expected at least one rule at {where}.include, got none")
         return cls(
@@ -155,11 +161,29 @@ class PolicyOutcome:
         return f"{place}.{self.part}" if self.rule is None else f"{place}.{self.part}[{self.rule}]"
 
 
-def read_policies(documents: Sequence[Mapping[str, Any]], *, where: str = "policies") -> tuple[AccessPolicy, ...]:
-    """The policies of a list of Access documents; raises ConfigurationError with the path of what is wrong."""
-    if not isinstance(documents, list | tuple):
-        raise ConfigurationError(f"expected a list of policies at {where}, got {shown(documents)}")
-    return tuple(AccessPolicy.from_dict(each, where=f"{where}[{index}]") for index, each in enumerate(documents))
+def read_policies(
+    documents: Sequence[Mapping[str, Any]], *, groups: Sequence[Mapping[str, Any]] = (), where: str = "policies"
+) -> tuple[AccessPolicy, ...]:
+    """The policies of a list of Access documents, which may name these rule groups by their ids.
+
+    A group may name those before it. Raises ConfigurationError with the path of what is wrong.
+    """
+    known: dict[str, RuleGroup] = {}
+    for index, document in enumerate(_list_at(groups, "rule groups", "groups")):
+        group = Reading(known).group(document, f"groups[{index}]")
+        if not group.id or group.id in known:
+            raise ConfigurationError(f"expected an id of its own at groups[{index}].id, got {group.id!r:.80}")
+        known[group.id] = group
+    return tuple(
+        AccessPolicy.from_dict(each, groups=known, where=f"{where}[{index}]")
+        for index, each in enumerate(_list_at(documents, "policies", where))
+    )
+
+
+def _list_at(value: Any, what: str, where: str) -> Sequence[Any]:
+    if not isinstance(value, list | tuple):
+        raise ConfigurationError(f"expected a list of {what} at {where}, got {shown(value)}")
+    return value
 
 
 def _decision(value: Any, where: str) -> PolicyDecision:
@@ -167,12 +191,3 @@ def _decision(value: Any, where: str) -> PolicyDecision:
         known = ", ".join(PolicyDecision)
         raise ConfigurationError(f"expected a decision ({known}) at {where}, got {shown(value)}")
     return PolicyDecision(value)
-
-
-def _rules(rules: Sequence[Rule], where: str) -> tuple[Rule, ...]:
-    if not isinstance(rules, list | tuple):
-        raise ConfigurationError(f"expected a list or tuple of rules at {where}, got {shown(rules)}")
-    for index, rule in enumerate(rules):
-        if not isinstance(rule, get_args(Rule)):
-            raise ConfigurationError(f"expected a rule of mtlskit.rules at {where}[{index}], got {rule!r}")
-    return tuple(rules)

@@ -9,7 +9,6 @@ from cryptography.x509.oid import NameOID
 
 from mtlskit.core import rules
 from mtlskit.core.certificates import ClientIdentity, read_certificate, to_der
-from mtlskit.core.names import SubjectAlternativeName
 from mtlskit.core.policy import AccessPolicy, Cause, evaluate
 from mtlskit.errors import ConfigurationError, InvalidName
 from mtlskit.testing.certificates import Authority, build, new_key
@@ -198,7 +197,8 @@ def test_a_san_that_cannot_be_read_is_caught_by_every_exclusion_of_its_type():
         (rules.uri, "no scheme", InvalidName),
         (rules.email, "ops", InvalidName),
         (rules.ip, "192.0.2", InvalidName),
-        (rules.ip, "192.0.2.0/24", InvalidName),
+        (rules.ip, "192.0.2.1/24", InvalidName),
+        (rules.ip, "fe80::1%eth0", InvalidName),
         (rules.fingerprint, "ab" * 20, ConfigurationError),
         (rules.fingerprint, "zz" * 32, ConfigurationError),
         (rules.fingerprint, b"\0" * 32, ConfigurationError),
@@ -210,7 +210,7 @@ def test_a_san_that_cannot_be_read_is_caught_by_every_exclusion_of_its_type():
         (rules.serial, "-1F", ConfigurationError),
         (rules.serial, "", ConfigurationError),
         (rules.serial, 1.0, ConfigurationError),
-        (rules.San, "dns:a.example", ConfigurationError),
+        (rules.common_name, 7, ConfigurationError),
     ],
 )
 def test_a_rule_that_could_never_match_is_refused(make, value, error):
@@ -222,4 +222,5 @@ def test_rules_are_equal_in_whatever_spelling_they_are_written():
     assert rules.fingerprint("AB:" * 31 + "AB") == rules.fingerprint("ab" * 32)
     assert rules.serial("00:1F") == rules.serial("1f") == rules.serial(31)
     assert rules.dns("A.example.") == rules.san("dns:a.example")
-    assert rules.San(SubjectAlternativeName("dns", "A.example")) == rules.dns("a.example")
+    assert rules.dns(one_of=["b.example", "A.example", "a.example."]) == rules.dns(one_of=["a.example", "b.example"])
+    assert rules.ip("192.0.2.1/32") == rules.ip(one_of=["192.0.2.1"])

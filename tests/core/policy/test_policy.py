@@ -1,5 +1,6 @@
 """Access policies: who of the verified clients gets in, and which rule says so."""
 
+import ipaddress
 import itertools
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from mtlskit.core import rules
 from mtlskit.core.certificates import ClientIdentity
+from mtlskit.core.names import SanType
 from mtlskit.core.policy import (
     AccessPolicy,
     Cause,
@@ -18,6 +20,8 @@ from mtlskit.core.policy import (
     compile_policies,
     evaluate,
 )
+from mtlskit.core.rules.selectors import Selector
+from mtlskit.core.rules.values import AnyValidCertificate, Selected
 from mtlskit.errors import ConfigurationError
 from mtlskit.testing.certificates import Authority
 
@@ -157,6 +161,28 @@ def test_a_client_without_a_verified_certificate_is_let_in_by_no_policy(decision
     assert (outcome.decision, outcome.cause) == (Effect.DENY, Cause.NO_CERTIFICATE)
 
 
+@pytest.mark.parametrize("decision", PolicyDecision)
+def test_of_everyone_only_a_bypass_lets_in_who_has_no_certificate(decision):
+    outcome = evaluate([AccessPolicy(decision=decision, include=[rules.everyone()])], None)
+
+    assert outcome.allowed is (decision == "bypass")
+    assert outcome.cause is (Cause.POLICY if decision in ("bypass", "deny") else Cause.NO_CERTIFICATE)
+
+
+@pytest.mark.parametrize("part", ["require", "exclude"])
+def test_a_deny_and_what_a_bypass_does_not_want_shut_out_who_has_no_certificate(part):
+    everyone, certified = rules.everyone(), rules.any_valid_certificate()
+    bypass = AccessPolicy(decision="bypass", include=[everyone])
+    narrowed = AccessPolicy(
+        decision="bypass", include=[everyone], **{part: [certified if part == "require" else rules.not_(certified)]}
+    )
+    denying = AccessPolicy(decision="deny", include=[rules.not_(certified)], name="anonymous")
+
+    assert not evaluate([narrowed], None).allowed
+    assert evaluate([bypass, denying], None).policy_name == "anonymous"
+    assert evaluate([bypass, denying], CLIENT).allowed
+
+
 @pytest.mark.invariant(4)
 @pytest.mark.parametrize("decision", PolicyDecision)
 @pytest.mark.parametrize("rule", ["common_name", "uri", "serial", "fingerprint"])
@@ -220,18 +246,26 @@ CLIENTS = st.sampled_from([CLIENT, DOUBTFUL])
 def plainly(rule, identity):
     """True, False, or None where the certificate has no single reading."""
     match rule:
-        case rules.AnyValidCertificate():
+        case AnyValidCertificate():
             return True
-        case rules.CommonName(value):
+        case Selected(selector, _, (value,)):
+            return said(selector, value, identity)
+
+
+def said(selector, value, identity):
+    match selector:
+        case Selector.COMMON_NAME:
             return identity.common_name == value
-        case rules.Fingerprint(sha256):
-            return identity.fingerprint_sha256 == sha256
-        case rules.Serial(number):
-            return identity.serial_number == number
-        case rules.San(name) if identity is DOUBTFUL and name.type == "dns":
+        case Selector.FINGERPRINT:
+            return identity.fingerprint_sha256 == value
+        case Selector.SERIAL:
+            return identity.serial_number == value
+        case Selector.DNS if identity is DOUBTFUL:
             return None
-        case rules.San(name):
-            return name in identity.sans
+        case Selector.IP:
+            return any(ipaddress.ip_address(address) in value for address in identity.ips)
+        case _:
+            return value in identity.values(SanType(selector))
 
 
 def all_of(values):

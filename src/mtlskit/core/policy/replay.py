@@ -1,0 +1,128 @@
+"""Rehearsal: what other policies would have said of requests that were recorded. Nothing is verified again.
+
+A recorded request is what the policies were asked with: the verified client's path, what the server knew of the
+request, and what they said. It holds no key and no content, but it says who asked for what, when and from where.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Any
+
+from cryptography import x509
+
+from mtlskit.core.certificates import ClientIdentity, Issuance, to_der
+from mtlskit.core.durations import read_moment
+from mtlskit.core.policy.compiled import compile_policies
+from mtlskit.core.policy.values import AccessPolicy, PolicyOutcome
+from mtlskit.core.request import RequestFacts
+from mtlskit.errors import ConfigurationError
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedRequest:
+    """One request that policies were asked about: by whom (None: no certificate), what was known, what they said."""
+
+    identity: ClientIdentity | None
+    facts: RequestFacts
+    allowed: bool
+
+    def to_json(self) -> str:
+        """One line of JSON."""
+        facts, identity = self.facts, self.identity
+        document: dict[str, Any] = {
+            "at": facts.at.isoformat() if facts.at else None,
+            "hostname": facts.hostname,
+            "method": facts.method,
+            "path": facts.path,
+            "client_address": str(facts.client_address) if facts.client_address else None,
+            "allowed": self.allowed,
+            "client": None if identity is None else _client_to_dict(identity),
+        }
+        return json.dumps(document, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, line: str) -> RecordedRequest:
+        """From one line; raises ConfigurationError."""
+        try:
+            document = json.loads(line)
+            facts = RequestFacts(
+                at=None if document["at"] is None else read_moment(document["at"]),
+                hostname=document["hostname"],
+                method=document["method"],
+                path=document["path"],
+                client_address=None if document["client_address"] is None else ip_address(document["client_address"]),
+            )
+            client = document["client"]
+            identity = None if client is None else _client_from_dict(client)
+            return cls(identity, facts, document["allowed"] is True)
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
+            raise ConfigurationError(f"expected a recorded request, got {type(error).__name__}: {line!r:.80}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """A recorded request of which other policies say otherwise, and what they say."""
+
+    request: RecordedRequest
+    outcome: PolicyOutcome
+
+    @property
+    def client(self) -> str:
+        """The client's subject as RFC 4514 text, escaped, with its fingerprint; for people."""
+        identity = self.request.identity
+        if identity is None:
+            return "no certificate"
+        subject = identity.subject.encode("unicode_escape").decode("ascii")
+        return f"{subject} ({identity.fingerprint_sha256[:16]})"
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """How many requests were looked at, and those that would be shut out and let in now that were not before."""
+
+    requests: int
+    shut_out: tuple[Changed, ...]
+    let_in: tuple[Changed, ...]
+
+
+def replay(requests: Iterable[RecordedRequest], policies: Sequence[AccessPolicy]) -> Replay:
+    """What `policies` say of the recorded requests, each at its own moment."""
+    ask = compile_policies(policies)
+    count, changed = 0, []
+    for request in requests:
+        count += 1
+        outcome = ask(request.identity, request.facts)
+        if outcome.allowed is not request.allowed:
+            changed.append(Changed(request, outcome))
+    return Replay(
+        count,
+        tuple(each for each in changed if each.request.allowed),
+        tuple(each for each in changed if not each.request.allowed),
+    )
+
+
+def _client_to_dict(identity: ClientIdentity) -> dict[str, Any]:
+    issuance = identity.issuance
+    return {
+        "hostname": identity.hostname,
+        "anchor_id": identity.anchor_id,
+        "path": [base64.b64encode(to_der(each)).decode() for each in (identity.certificate, *identity.issuers)],
+        "issuance": None if issuance is None else {"authority": issuance.authority, "profile": issuance.profile},
+    }
+
+
+def _client_from_dict(client: dict[str, Any]) -> ClientIdentity:
+    leaf, *issuers = (x509.load_der_x509_certificate(base64.b64decode(der)) for der in client["path"])
+    issuance = client["issuance"]
+    return ClientIdentity.of(
+        leaf,
+        hostname=client["hostname"],
+        anchor_id=client["anchor_id"],
+        issuers=issuers,
+        issuance=None if issuance is None else Issuance(**issuance),
+    )
