@@ -14,6 +14,8 @@ import pytest
 import websockets
 
 from adapters.conftest import Listener, app, listening, request
+from mtlskit.core import rules
+from mtlskit.core.policy import AccessPolicy
 from mtlskit.errors import ConfigurationError
 from mtlskit.gate.servers import uvicorn as adapter
 from mtlskit.testing.certificates import Authority
@@ -286,3 +288,22 @@ def client_hello(server_name: str) -> bytes:
     with pytest.raises(ssl.SSLWantReadError):
         tls.do_handshake()
     return outgoing.read()
+
+
+def test_a_request_is_judged_by_its_path_method_and_address(listener: Listener) -> None:
+    hostnames = listener.saas.gate.hostnames
+    wanted = [rules.path(prefix="/pay"), rules.method("GET"), rules.client_address("127.0.0.0/8")]
+    policy = AccessPolicy(decision="allow", include=[rules.any_valid_certificate()], require=wanted)
+    hostnames.set_policies(ACME, [policy])
+    try:
+        for path, status in (
+            ("/pay", 200), ("/pay/%C3%A4?next=/admin", 200), ("/admin", 403), ("/pay/../admin", 403),
+            ("/pay/%2e%2e/admin", 403), ("/pay%2fx", 403), ("//pay", 403), ("/payroll", 403),
+        ):  # fmt: skip
+            with listener.connect(listener.saas.client("acme"), ACME) as tls:
+                assert request(tls, ACME, path, headers="X-Forwarded-For: 10.0.0.1\r\n")[0] == status, path
+        with listener.connect(listener.saas.client("acme"), ACME) as tls:
+            statuses = [request(tls, ACME, path)[0] for path in ("/pay", "/pay/1", "/admin")]
+            assert statuses == [200, 200, 403]
+    finally:
+        hostnames.set_policies(ACME, [])

@@ -12,7 +12,7 @@ from mtlskit.core.custom_hostname import ClientAuth, CustomHostname
 from mtlskit.core.evidence import PeerEvidence
 from mtlskit.core.names import HostnamePattern
 from mtlskit.core.policy import AccessPolicy
-from mtlskit.core.rules import any_valid_certificate, common_name
+from mtlskit.core.rules import any_valid_certificate, common_name, method, profile, remaining
 from mtlskit.core.validation import TrustStore
 from mtlskit.core.verdict import Allow, Deny, decide
 from mtlskit.errors import ConfigurationError
@@ -137,3 +137,21 @@ def test_i3_the_record_must_cover_the_server_name() -> None:
 def test_a_record_that_makes_no_sense_is_refused(client_auth: str, settings: dict[str, Any], told: str) -> None:
     with pytest.raises(ConfigurationError, match=told):
         record(client_auth, **settings)
+
+
+@pytest.mark.invariant(6)
+@pytest.mark.parametrize(
+    ("rule", "is_per_request"),
+    [
+        (common_name("device-17"), False),
+        (profile("client"), False),
+        (method("GET"), True),
+        (remaining(at_least=timedelta(seconds=1)), True),
+    ],
+)
+def test_i6_a_verdict_that_hangs_on_the_request_or_the_moment_says_so(rule: Any, is_per_request: bool) -> None:
+    policy = AccessPolicy(decision="allow", include=[any_valid_certificate(), rule])
+    verdict = decide(record("required", policy), evidence(), NAME, now=NOW)
+
+    assert isinstance(verdict, Allow)
+    assert verdict.per_request is is_per_request

@@ -35,7 +35,7 @@ class Call:
     """One request through the middleware: what the app saw and what was sent."""
 
     def __init__(
-        self, saas: World, client: str | None, hostname: str, *headers: tuple[bytes, bytes], **scope: Any
+        self, saas: World, client: str | None, hostname: str, /, *headers: tuple[bytes, bytes], **scope: Any
     ) -> None:
         self.seen: dict[str, Any] | None = None
         self.sent: list[dict[str, Any]] = []

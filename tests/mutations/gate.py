@@ -12,8 +12,8 @@ _CERTIFICATES = "tests/core/test_certificates.py"
 MUTATIONS = [
     Mutation(
         "gate/snapshot.py",
-        "client = verify_client(hostname, presented, now)",
-        "client = verify_client(globals().setdefault('_any', hostname), presented, now)",
+        "self._with_issuance(verify_client(hostname, presented, now))",
+        "self._with_issuance(verify_client(globals().setdefault('_any', hostname), presented, now))",
         f"{_ISOLATION} -k i1",
         "I1: the path ends at an anchor of this hostname",
     ),

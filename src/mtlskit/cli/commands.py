@@ -36,6 +36,7 @@ _COMMANDS = {
     "release": ("mtlskit.cli.revoking", "release", "Release a certificate from a hold."),
     "expiry": ("mtlskit.cli.expiry", "expiry", "Show what stops working when, and what then happens."),
     "audit": ("mtlskit.cli.audit", "audit", "Check the audit log, and read it."),
+    "policy": ("mtlskit.cli.policies", "policy", "Try, rehearse, convert, show and set access policies."),
     "keys": ("mtlskit.cli.keys", "keys", "Look after the key that private keys are encrypted under."),
     "mtls-certificate": (
         "mtlskit.cli.certificates",

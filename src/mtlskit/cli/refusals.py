@@ -10,11 +10,9 @@ from cryptography import x509
 from rich.text import Text
 
 from mtlskit.cli.output import console, print_json
-from mtlskit.cli.words import described, escaped, shown_time, subject
+from mtlskit.cli.words import described, escaped, shown_time
 from mtlskit.core.certificates import PresentedChain, to_der
-from mtlskit.core.policy import PolicyOutcome
 from mtlskit.core.validation import TrustStore
-from mtlskit.core.verdict import Allow, Deny
 from mtlskit.errors import PathError
 
 
@@ -76,41 +74,3 @@ def _fact(value: object) -> Any:
     if isinstance(value, tuple | list | frozenset | set):
         return [_fact(each) for each in value]
     return value if isinstance(value, int) else escaped(str(value))
-
-
-def tell_verdict(hostname: str, verdict: Allow | Deny, as_json: bool) -> None:
-    """Prints what a gate answers at the hostname."""
-    told = _allowed(verdict) if isinstance(verdict, Allow) else _denied(verdict)
-    if as_json:
-        print_json({"hostname": hostname, **told})
-        return
-    style = "bold green" if isinstance(verdict, Allow) else "bold red"
-    console().print(Text(f"{told.pop('verdict')} at {escaped(hostname)}", style))
-    _print_fields(told)
-
-
-def _allowed(verdict: Allow) -> dict[str, Any]:
-    identity, policy = verdict.identity, verdict.policy
-    return {
-        "verdict": "allow",
-        "subject": None if identity is None else subject(identity.certificate),
-        "sans": [] if identity is None else [escaped(str(san)) for san in identity.sans],
-        "anchor": None if identity is None else identity.anchor_id,
-        "path": [] if verdict.path is None else [subject(each) for each in verdict.path.certificates],
-        "policy": None if policy is None else f"{policy.cause.value}{_policy(policy)}",
-    }
-
-
-def _denied(verdict: Deny) -> dict[str, Any]:
-    return {
-        "verdict": "deny",
-        "reason": verdict.reason.value,
-        "status": verdict.status,
-        "detail": escaped(verdict.detail),
-    }
-
-
-def _policy(outcome: PolicyOutcome) -> str:
-    if outcome.policy is None:
-        return ""
-    return f" by policy {outcome.policy} {escaped(outcome.policy_name)!r}"

@@ -18,9 +18,11 @@ import click
 from mtlskit.cli.files import read_certificate_files, read_lists, read_presented, read_response
 from mtlskit.cli.options import NO, json_option, opened, store_option
 from mtlskit.cli.paths import tell_path
-from mtlskit.cli.refusals import tell_refusal, tell_verdict, where_it_stands
+from mtlskit.cli.policy_requests import request_options
+from mtlskit.cli.policy_verdicts import tell_verdict
+from mtlskit.cli.refusals import tell_refusal, where_it_stands
 from mtlskit.core.durations import read_moment
-from mtlskit.core.evidence import PeerEvidence
+from mtlskit.core.request import RequestFacts
 from mtlskit.core.validation import COMPATIBLE, RFC5280, WEBPKI, Purpose, RevocationMode, TrustStore, verify_path
 from mtlskit.core.verdict import Allow
 from mtlskit.errors import PathError
@@ -97,16 +99,17 @@ def verify(
 @click.option(
     "--cert", help="The client's chain, leaf first (PEM), or its leaf alone (PEM, DER). Without: no certificate."
 )
+@request_options
 @store_option
 @json_option
 @_without_warnings
-def explain(hostname: str, cert: str | None, store_url: str, as_json: bool) -> int:
-    """Show what a gate would answer to a client of HOSTNAME, and why.
+def explain(hostname: str, cert: str | None, request: RequestFacts, store_url: str, as_json: bool) -> int:
+    """Show what a gate would answer to a client of HOSTNAME, and why; where it has policies, what every rule saw.
 
     Exit status 0 if the client gets in, 1 if it does not, 2 if the input cannot be used.
     """
     presented = None if cert is None else read_presented(cert)
     with opened(store_url) as store, closing(Gate(store)) as gate:
-        verdict = gate.decide(PeerEvidence(server_name=hostname, presented=presented), hostname)
+        verdict = gate.explain(hostname, certificate=presented, request=request)
     tell_verdict(hostname, verdict, as_json)
     return 0 if isinstance(verdict, Allow) else NO

@@ -258,16 +258,19 @@ class ClientIdentity:
 
     `issuers` are the certificates above the leaf in that path, up to the anchor's own; `presented` is what the client
     sent, in its order; `issuance` what the store's authorities know of the leaf, None where nobody has looked.
+    `anchor_id` is None only for rehearsals on a certificate that was not verified.
     """
 
     certificate: x509.Certificate = field(repr=False)
     hostname: str
-    anchor_id: str
+    anchor_id: str | None
     common_name: str | None
     sans: tuple[SubjectAlternativeName, ...]
     issuers: tuple[x509.Certificate, ...] = field(default=(), repr=False)
     presented: PresentedChain | None = field(default=None, repr=False)
     issuance: Issuance | None = None
+    # What rules read of all this, by selector: it is the same on every request of the client.
+    read: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
     def of(
@@ -275,7 +278,7 @@ class ClientIdentity:
         certificate: x509.Certificate,
         *,
         hostname: str,
-        anchor_id: str,
+        anchor_id: str | None,
         issuers: Sequence[x509.Certificate] = (),
         presented: PresentedChain | None = None,
         issuance: Issuance | None = None,

@@ -144,14 +144,7 @@ class Gate:
         `facts` gives what else is known of the request, and is called where policies ask for it. Never raises. A
         refusal is not reported here: see `report`.
         """
-        try:
-            self.refresh()
-            return self._decided(self._entry(evidence.server_name), evidence, authority, facts)
-        except MTLSError as error:
-            return Deny(reason=Reason.STORE_UNAVAILABLE, detail=str(error))
-        except Exception:  # a gate that fails denies (I4)
-            _LOGGER.exception("a request could not be judged")
-            return Deny(reason=Reason.INTERNAL_ERROR)
+        return self._judged(evidence, authority, facts)[0]
 
     def decide_on(self, connection: Connection, authority: str | None, facts: Facts = unknown_facts) -> Allow | Deny:
         """As `decide`, for one of many requests on a connection.
@@ -182,6 +175,20 @@ class Gate:
             return False
         return True
 
+    def _judged(
+        self, evidence: PeerEvidence, authority: str | None, facts: Facts
+    ) -> tuple[Allow | Deny, CustomHostname | None]:
+        """The verdict, and the record that it was found by."""
+        try:
+            self.refresh()
+            entry = self._entry(evidence.server_name)
+            return self._decided(entry, evidence, authority, facts), None if entry is None else entry.hostname
+        except MTLSError as error:
+            return Deny(reason=Reason.STORE_UNAVAILABLE, detail=str(error)), None
+        except Exception:  # a gate that fails denies (I4)
+            _LOGGER.exception("a request could not be judged")
+            return Deny(reason=Reason.INTERNAL_ERROR), None
+
     def _decided(
         self, entry: Entry | None, evidence: PeerEvidence, authority: str | None, facts: Facts
     ) -> Allow | Deny:
@@ -200,21 +207,24 @@ class Gate:
         return verdict
 
     def explain(
-        self, hostname: str, *, certificate: bytes | str | None = None, request: RequestFacts | None = None
+        self,
+        hostname: str,
+        *,
+        certificate: bytes | str | PresentedChain | None = None,
+        request: RequestFacts | None = None,
     ) -> Allow | Deny:
         """What would happen to a client of `hostname` with this chain (PEM, leaf first) or with none, now.
 
         `request` is what policies may ask for beside the client. Where the policies were reached, the verdict's
         `explanation` has every rule with what it saw.
         """
-        presented = None if certificate is None else PresentedChain.from_pem(certificate)
+        presented = PresentedChain.from_pem(certificate) if isinstance(certificate, bytes | str) else certificate
         evidence = PeerEvidence(server_name=hostname, presented=presented)
-        verdict = self.decide(evidence, hostname, lambda: request or RequestFacts())
-        if verdict.policy is None:
+        verdict, record = self._judged(evidence, hostname, lambda: request or RequestFacts())
+        if verdict.policy is None or record is None:
             return verdict
-        entry, facts = self._entry(hostname), facts_for(evidence, request, _now())
-        policies = () if entry is None else entry.hostname.policies
-        return replace(verdict, explanation=explain(policies, verdict.identity, facts))
+        told = explain(record.policies, verdict.identity, facts_for(evidence, request, _now()))
+        return replace(verdict, explanation=told)
 
     def load_lists(self, timeout: float = 30.0) -> tuple[ListStatus, ...]:
         """Reads the revocation lists of every hostname in the store before there are clients; the status of each.

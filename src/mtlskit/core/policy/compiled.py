@@ -88,19 +88,29 @@ def _asked(numbered: Sequence[tuple[int, AccessPolicy]], nobody: PolicyOutcome) 
                 found = ask(identity, facts)
             except Exception:  # noqa: BLE001  a rule that fails denies, whatever it raised (I4)
                 return failed
-            if found.cause is Cause.POLICY:
+            if found.cause is about_the_client:
                 return found
             nearest = _nearer(nearest, found)
         return nearest
 
-    return outcome
+    def only_outcome(identity: ClientIdentity | None, facts: RequestFacts) -> PolicyOutcome:
+        try:
+            return only_ask(identity, facts)
+        except Exception:  # noqa: BLE001  as above
+            return only_failed
+
+    about_the_client = Cause.POLICY  # read here once: a member of an enum is slow to find
+    if len(turns) != 1 or nobody is not _NOT_INCLUDED:
+        return outcome
+    ((only_ask, only_failed),) = turns
+    return only_outcome
 
 
 def _compile(index: int, policy: AccessPolicy) -> _Ask:
     doubt = Doubt.MATCH if policy.decision is PolicyDecision.DENY else Doubt.NO_MATCH
     included = finder(policy.include, doubt)
     required = [finder((rule,), doubt) for rule in policy.require]
-    excluded = finder(policy.exclude, doubt.flipped)
+    excluded = finder(policy.exclude, doubt.flipped) if policy.exclude else None
     hits = tuple(_hit(index, policy, rule) for rule in range(len(policy.include)))
     outside = _miss(index, policy, Cause.NOT_INCLUDED, Part.INCLUDE, None)
     lacks = tuple(
@@ -116,7 +126,7 @@ def _compile(index: int, policy: AccessPolicy) -> _Ask:
         for find, lack in lacks:
             if find(identity, facts) is None:
                 return lack
-        exclusion = excluded(identity, facts)
+        exclusion = None if excluded is None else excluded(identity, facts)
         return hits[hit] if exclusion is None else exclusions[exclusion]
 
     return ask

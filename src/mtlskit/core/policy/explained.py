@@ -139,9 +139,13 @@ def _comparisons(
 ) -> tuple[RuleExplanation, ...]:
     fields = ClientCertificateFields() if identity is None else ClientCertificateFields.of_identity(identity)
     return tuple(
-        RuleExplanation(rule=_cut(seen.comparison), match=_told(seen.result), saw=seen.value or "unreadable")
+        RuleExplanation(rule=_cut(seen.comparison), match=_told(seen.result), saw=_seen(seen.value))
         for seen in explain_parts(rule.expression, fields, facts)
     )
+
+
+def _seen(value: str | None) -> str:
+    return "unreadable" if value is None else value or "nothing"
 
 
 def _saw(rule: Rule, identity: ClientIdentity | None, facts: RequestFacts) -> str:
@@ -162,7 +166,7 @@ def _saw(rule: Rule, identity: ClientIdentity | None, facts: RequestFacts) -> st
 
 def _keys(selector: Selector, identity: ClientIdentity | None, facts: RequestFacts) -> Keys:
     if selector in OF_REQUEST:
-        return request_reader(selector)(facts)
+        return (request_reader(selector)(facts),)
     return () if identity is None else certificate_reader(selector)(identity)
 
 

@@ -10,17 +10,18 @@ import base64
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import Any
 
 from cryptography import x509
 
-from mtlskit.core.certificates import ClientIdentity, Issuance, to_der
+from mtlskit.core.certificates import ClientIdentity, Issuance, PresentedChain, to_der
 from mtlskit.core.durations import read_moment
 from mtlskit.core.policy.compiled import compile_policies
 from mtlskit.core.policy.values import AccessPolicy, PolicyOutcome
 from mtlskit.core.request import RequestFacts
-from mtlskit.errors import ConfigurationError
+from mtlskit.errors import ConfigurationError, MTLSError
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,17 +51,18 @@ class RecordedRequest:
         """From one line; raises ConfigurationError."""
         try:
             document = json.loads(line)
+            at, address = (_text(document[name]) for name in ("at", "client_address"))
             facts = RequestFacts(
-                at=None if document["at"] is None else read_moment(document["at"]),
-                hostname=document["hostname"],
-                method=document["method"],
-                path=document["path"],
-                client_address=None if document["client_address"] is None else ip_address(document["client_address"]),
+                at=None if at is None else read_moment(at),
+                hostname=_text(document["hostname"]),
+                method=_text(document["method"]),
+                path=_text(document["path"]),
+                client_address=None if address is None else ip_address(address),
             )
             client = document["client"]
             identity = None if client is None else _client_from_dict(client)
-            return cls(identity, facts, document["allowed"] is True)
-        except (KeyError, TypeError, ValueError, RecursionError) as error:
+            return cls(identity, facts, _flag(document["allowed"]))
+        except (KeyError, TypeError, ValueError, RecursionError, MTLSError) as error:
             raise ConfigurationError(f"expected a recorded request, got {type(error).__name__}: {line!r:.80}") from None
 
 
@@ -107,22 +109,56 @@ def replay(requests: Iterable[RecordedRequest], policies: Sequence[AccessPolicy]
 
 
 def _client_to_dict(identity: ClientIdentity) -> dict[str, Any]:
-    issuance = identity.issuance
+    issuance, path = identity.issuance, [to_der(each) for each in (identity.certificate, *identity.issuers)]
+    presented = None if identity.presented is None else identity.presented.ders
     return {
         "hostname": identity.hostname,
         "anchor_id": identity.anchor_id,
-        "path": [base64.b64encode(to_der(each)).decode() for each in (identity.certificate, *identity.issuers)],
+        "path": list(map(_encoded, path)),
+        # What was presented is in the path, most often: then its place there.
+        "presented": presented and [path.index(der) if der in path else _encoded(der) for der in presented],
         "issuance": None if issuance is None else {"authority": issuance.authority, "profile": issuance.profile},
     }
 
 
 def _client_from_dict(client: dict[str, Any]) -> ClientIdentity:
-    leaf, *issuers = (x509.load_der_x509_certificate(base64.b64decode(der)) for der in client["path"])
-    issuance = client["issuance"]
+    path, given, issuance = client["path"], client["presented"], client["issuance"]
+    presented = None if given is None else [_decoded(path[each] if isinstance(each, int) else each) for each in given]
+    leaf, *issuers = map(_certificate, path)
     return ClientIdentity.of(
         leaf,
         hostname=client["hostname"],
-        anchor_id=client["anchor_id"],
+        anchor_id=_text(client["anchor_id"]),
         issuers=issuers,
-        issuance=None if issuance is None else Issuance(**issuance),
+        presented=None if presented is None else PresentedChain(tuple(presented)),
+        issuance=None if issuance is None else _issuance(issuance),
     )
+
+
+def _issuance(document: dict[str, Any]) -> Issuance:
+    return Issuance(authority=_text(document["authority"]), profile=_text(document["profile"]) or "")
+
+
+def _text(value: object) -> str | None:
+    if value is not None and not isinstance(value, str):
+        raise TypeError("expected text or nothing")
+    return value
+
+
+def _flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError("expected true or false")
+    return value
+
+
+def _encoded(der: bytes) -> str:
+    return base64.b64encode(der).decode("ascii")
+
+
+def _decoded(text: str) -> bytes:
+    return base64.b64decode(text, validate=True)
+
+
+@lru_cache(maxsize=4096)  # devices come again and again
+def _certificate(text: str) -> x509.Certificate:
+    return x509.load_der_x509_certificate(_decoded(text))

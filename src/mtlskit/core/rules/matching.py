@@ -14,7 +14,7 @@ from mtlskit.core.certificates import ClientIdentity
 from mtlskit.core.doubt import Doubt
 from mtlskit.core.expressions import compile_expression
 from mtlskit.core.request import RequestFacts
-from mtlskit.core.rules.readers import UNREADABLE, Keys, certificate_reader, request_reader
+from mtlskit.core.rules.readers import UNREADABLE, certificate_reader, request_reader
 from mtlskit.core.rules.selectors import OF_REQUEST, Form, Selector, Value
 from mtlskit.core.rules.values import (
     WEEK,
@@ -88,30 +88,33 @@ def _indexed(selector: Selector, form: Form, index: _Index, doubt: Doubt) -> Fin
     return _in_request(selector, look_up, otherwise) if selector in OF_REQUEST else _in(selector, look_up, otherwise)
 
 
+# The two loops are written out: to share them would cost a call for each selector of each request.
 def _in(selector: Selector, look_up: _LookUp, otherwise: int | None) -> Find:
-    keys_of = certificate_reader(selector)
+    keys_of, name = certificate_reader(selector), selector.value  # an enum's hash is slow
 
     def find(identity: ClientIdentity | None, facts: RequestFacts) -> int | None:
-        return None if identity is None else _first_match(keys_of(identity), look_up, otherwise)
+        if identity is None:
+            return None
+        keys = identity.read.get(name)
+        if keys is None:
+            keys = identity.read[name] = keys_of(identity)
+        for key in keys:
+            found = otherwise if key is UNREADABLE else look_up(key)
+            if found is not None:
+                return found
+        return None
 
     return find
 
 
 def _in_request(selector: Selector, look_up: _LookUp, otherwise: int | None) -> Find:
-    keys_of = request_reader(selector)
+    key_of = request_reader(selector)
 
     def find(identity: ClientIdentity | None, facts: RequestFacts) -> int | None:
-        return _first_match(keys_of(facts), look_up, otherwise)
+        key = key_of(facts)
+        return otherwise if key is UNREADABLE else look_up(key)
 
     return find
-
-
-def _first_match(keys: Keys, look_up: _LookUp, otherwise: int | None) -> int | None:
-    for key in keys:
-        found = otherwise if key is UNREADABLE else look_up(key)
-        if found is not None:
-            return found
-    return None
 
 
 def _look_up(selector: Selector, form: Form, index: _Index) -> _LookUp:
@@ -122,51 +125,60 @@ def _look_up(selector: Selector, form: Form, index: _Index) -> _LookUp:
         case Form.ONE_OF:
             return index.get
         case Form.PREFIX:
-            return _leading(index, _is_whole_segment if selector is Selector.PATH else _is_anything)
+            return _leading_segments(index) if selector is Selector.PATH else _leading(index)
         case Form.SUFFIX:
-            return _trailing(index, _is_of_path if selector is Selector.SPIFFE_ID else _is_anything)
+            return _trailing_path(index) if selector is Selector.SPIFFE_ID else _trailing(index)
         case _:
             assert_never(form)
 
 
-def _leading(index: _Index, ends_well: Callable[[str, int], bool]) -> _LookUp:
+def _leading(index: _Index) -> _LookUp:
     lengths = tuple(sorted({len(str(value)) for value in index}))
 
     def look_up(key: str) -> int | None:
         for length in lengths:
             found = index.get(key[:length])
-            if found is not None and ends_well(key, length):
+            if found is not None:
+                return found
+        return None
+
+    if len(lengths) > 1:
+        return look_up
+    (only,) = lengths
+    return lambda key: index.get(key[:only])
+
+
+def _leading_segments(index: _Index) -> _LookUp:
+    """Of paths: /admin is no prefix of /administrator."""
+    lengths = tuple(sorted({len(str(value)) for value in index}))
+
+    def look_up(key: str) -> int | None:
+        for length in lengths:
+            found = index.get(key[:length])
+            if found is not None and (len(key) <= length or "/" in (key[length - 1], key[length])):
                 return found
         return None
 
     return look_up
 
 
-def _is_anything(key: str, length: int) -> bool:
-    return True
-
-
-def _is_whole_segment(key: str, length: int) -> bool:
-    """Whether a path prefix of that length ends where a segment does: /admin is no prefix of /administrator."""
-    return len(key) <= length or key[length - 1] == "/" or key[length] == "/"
-
-
-def _trailing(index: _Index, begins_well: Callable[[str, int], bool]) -> _LookUp:
+def _trailing(index: _Index) -> _LookUp:
     lengths = tuple(sorted({len(str(value)) for value in index}))
 
     def look_up(key: str) -> int | None:
         for length in lengths:
             found = index.get(key[-length:])
-            if found is not None and begins_well(key, length):
+            if found is not None:
                 return found
         return None
 
     return look_up
 
 
-def _is_of_path(key: str, length: int) -> bool:
-    """Whether a suffix of that length, from a slash on, leaves the trust domain out: only there are two slashes."""
-    return key[-length - 1] != "/"
+def _trailing_path(index: _Index) -> _LookUp:
+    """Of SPIFFE ids: a suffix leaves the trust domain out. It begins with a slash, and only there are two."""
+    trailing = _trailing(index)
+    return lambda key: trailing(key[key.index("/", len("spiffe://")) :])
 
 
 def _within(index: _Index) -> _LookUp:

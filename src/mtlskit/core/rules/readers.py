@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from ipaddress import ip_address
+from operator import attrgetter
 from typing import Final, TypeAlias
 
 from cryptography import x509
@@ -29,7 +30,7 @@ _REMEMBERED: Final = 4096  # filled with what verified certificates say only (I1
 Key: TypeAlias = str | int | ClientAddress | None
 Keys: TypeAlias = Sequence[Key]
 OfCertificate: TypeAlias = Callable[[ClientIdentity], Keys]
-OfRequest: TypeAlias = Callable[[RequestFacts], Keys]
+OfRequest: TypeAlias = Callable[[RequestFacts], Key]
 
 
 def certificate_reader(selector: Selector) -> OfCertificate:
@@ -38,7 +39,7 @@ def certificate_reader(selector: Selector) -> OfCertificate:
 
 
 def request_reader(selector: Selector) -> OfRequest:
-    """The function that gives a request's keys; the selector is one of the request's."""
+    """The function that gives a request's only key; the selector is one of the request's."""
     return _OF_REQUEST[selector]
 
 
@@ -140,8 +141,8 @@ _OF_CERTIFICATE: Final[dict[Selector, OfCertificate]] = {
     Selector.AUTHORITY: partial(_issuance, "authority"),
 }
 _OF_REQUEST: Final[dict[Selector, OfRequest]] = {
-    Selector.HOSTNAME: lambda facts: (facts.hostname,),
-    Selector.METHOD: lambda facts: (facts.method,),
-    Selector.PATH: lambda facts: (facts.path,),
-    Selector.CLIENT_ADDRESS: lambda facts: (facts.client_address,),
+    Selector.HOSTNAME: attrgetter("hostname"),
+    Selector.METHOD: attrgetter("method"),
+    Selector.PATH: attrgetter("path"),
+    Selector.CLIENT_ADDRESS: attrgetter("client_address"),
 }
