@@ -2,7 +2,7 @@
 
 from mtlskit import gate
 from mtlskit.authority import CertificateAuthority, IssuedCertificate
-from mtlskit.core import policy, profiles, rules
+from mtlskit.core import expressions, policy, profiles, rules
 from mtlskit.core.certificates import ClientIdentity, PresentedChain, SigningChain
 from mtlskit.core.custom_hostname import ClientAuth, CustomHostname, Enforcement, PolicyMode
 from mtlskit.core.evidence import PeerEvidence
@@ -91,6 +91,7 @@ __all__ = [
     "Unavailable",
     "VerifiedPath",
     "decide",
+    "expressions",
     "gate",
     "open_store",
     "policy",
