@@ -154,4 +154,4 @@ def test_i6_a_verdict_that_hangs_on_the_request_or_the_moment_says_so(rule: Any,
     verdict = decide(record("required", policy), evidence(), NAME, now=NOW)
 
     assert isinstance(verdict, Allow)
-    assert verdict.per_request is is_per_request
+    assert (verdict.again is not None) is is_per_request

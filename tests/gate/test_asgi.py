@@ -331,7 +331,7 @@ def test_running_requests_are_ended_when_the_store_falls_silent(monkeypatch: pyt
                 raise Unavailable("expected a store that answers, got none")
 
             monkeypatch.setattr(saas.store, "poll", gone)
-            monkeypatch.setattr("mtlskit.gate.gate._STALE_SECONDS", 0.1)
+            monkeypatch.setattr("mtlskit.gate.freshness._STALE_SECONDS", 0.1)
             await asyncio.sleep(2)
 
         async def main() -> None:

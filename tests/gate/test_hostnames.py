@@ -315,7 +315,7 @@ def test_a_child_of_a_fork_is_not_stopped_by_a_lock_that_another_thread_held(sto
     held, release = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with gate._snapshot._lock, gate._poll_lock, gate._revocations._lock:
+        with gate._snapshot._lock, gate._freshness._lock, gate._revocations._lock:
             held.set()
             release.wait(10)
 

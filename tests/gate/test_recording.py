@@ -43,7 +43,11 @@ def test_a_recording_has_what_policies_were_asked_and_can_be_replayed(tmp_path: 
     connection = Connection(Peer("acme", ACME), lambda: None)
 
     for path in ("/a", "/b", "/b", "/denied"):
-        gate.decide_on(connection, ACME, lambda path=path: RequestFacts.of(path=path, client_address="192.0.2.1"))  # type: ignore[misc]
+        gate.decide_on(
+            connection,
+            ACME,
+            lambda name, at, path=path: RequestFacts.of(path=path, hostname=name, at=at),  # type: ignore[misc]
+        )
     gate.decide_on(Connection(Peer("umbrella", ACME), lambda: None), ACME)  # was never asked about
     gate.close()
     recording.close()

@@ -404,7 +404,7 @@ def test_a_record_whose_list_cannot_be_read_denies(saas: Listed) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_a_worker_that_was_forked_after_loading_goes_on_reading(saas: Listed, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mtlskit.gate.gate._POLL_SECONDS", 0.01)
+    monkeypatch.setattr("mtlskit.gate.freshness._POLL_SECONDS", 0.01)
     connection = saas.open()
     assert saas.ask(connection) == "allow"
     with warnings.catch_warnings():

@@ -39,7 +39,7 @@ MUTATIONS = [
         "I2: what was allowed was allowed for one authority",
     ),
     Mutation(
-        "gate/gate.py",
+        "gate/freshness.py",
         "if not self._is_current:",
         "if False:",
         f"{_ISOLATION} -k i3",

@@ -122,11 +122,11 @@ MUTATIONS = [
         "a required certificate is required of everybody",
     ),
     Mutation(
-        "core/verdict.py", "return allow if allow.enforced else replace(allow, per_request=True)", "return allow",
+        "core/verdict.py", "is_lasting = _is_enforced(outcome) and not", "is_lasting = not",
         f"{_GATE} -k marked", "each request that passes unenforced is told",
     ),
     Mutation(
-        "core/verdict.py", "self.policy.applied is not PolicyDecision.BYPASS", "True", f"{_GATE} -k bypass_is_told",
+        "core/verdict.py", "outcome.applied is not PolicyDecision.BYPASS", "True", f"{_GATE} -k bypass_is_told",
         "a bypass is marked",
     ),
     Mutation(
@@ -138,7 +138,7 @@ MUTATIONS = [
         "tests/core/test_verdict.py -k hangs", "I6: a verdict that hangs on the moment is not remembered",
     ),
     Mutation(
-        "gate/gate.py", "if isinstance(verdict, Allow) and not verdict.per_request and", "if isinstance(verdict, Allow) and",
+        "gate/gate.py", "return allowed.verdict if again is None else", "return allowed.verdict if again else",
         f"{_GATE} -k i6", "I6: a verdict for one request is not another's",
     ),
     Mutation(

@@ -42,7 +42,8 @@ class CustomHostname:
     """One hostname, or one-label wildcard, as it stands in the store. `version` grows with every change.
 
     `lists` are the sources of revocation lists, each in DER or as a URL (`https:`, `http:`, `file:`); whoever judges
-    reads them into the trust store, whose lists are the ones that count.
+    reads them into the trust store, whose lists are the ones that count. `judges_each_request` says whether the
+    policies could say something else of the same client's next request.
 
     Raises ConfigurationError for what could never let anybody in, or would let in too many.
     """
@@ -63,9 +64,12 @@ class CustomHostname:
     metadata: Mapping[str, str] = field(default_factory=dict)
     version: int = 0
     admits: CompiledPolicies = field(init=False, repr=False, compare=False)
+    judges_each_request: bool = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "admits", compile_policies(self.policies))
+        is_varying = not self.admits.asks.isdisjoint((Asked.REQUEST, Asked.TIME))
+        object.__setattr__(self, "judges_each_request", is_varying)
         if self.client_auth is ClientAuth.NONE:
             self._check_open()
         elif not self.trust.anchors:
@@ -74,11 +78,6 @@ class CustomHostname:
             raise ConfigurationError(f"expected revocation 'leaf' or 'path' with lists, got {self.revocation.value!r}")
         if self.server is not None:
             self._check_server(self.server)
-
-    @property
-    def judges_each_request(self) -> bool:
-        """Whether the policies could say something else of the same client's next request."""
-        return not self.admits.asks.isdisjoint((Asked.REQUEST, Asked.TIME))
 
     def _check_open(self) -> None:
         if self.trust.anchors or self.policies or self.lists:

@@ -20,6 +20,7 @@ ClientAddress: TypeAlias = IPv4Address | IPv6Address
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})", re.ASCII)
 # What one reader takes for a separator or a dot and another does not: "/", "\\", "." and "%" written as escapes.
 _DOUBTFUL_ESCAPE = re.compile(r"%(?:2[Ff]|5[Cc]|2[Ee]|25)", re.ASCII)
+_PLAIN = re.compile(r"/|(?:/[A-Za-z0-9_~-][A-Za-z0-9_~.-]*)+/?", re.ASCII)  # what most paths are
 _LONGEST_PATH = 8192
 
 
@@ -84,6 +85,8 @@ def readable_path(raw: str) -> str | None:
     Of more than one reading: dot segments, empty segments, a backslash, an encoded slash, backslash, dot or percent
     sign, an incomplete escape, control characters and what is not UTF-8 (RFC 3986, 3.3 and 6.2.2).
     """
+    if _PLAIN.fullmatch(raw) and len(raw) <= _LONGEST_PATH:
+        return raw
     if len(raw) > _LONGEST_PATH or _BAD_ESCAPE.search(raw) or _DOUBTFUL_ESCAPE.search(raw):
         return None
     try:

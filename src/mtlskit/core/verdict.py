@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from typing import TypeAlias, assert_never
 
 from mtlskit.core.certificates import ClientIdentity, PresentedChain
 from mtlskit.core.custom_hostname import ClientAuth, CustomHostname, PolicyMode
 from mtlskit.core.evidence import PeerEvidence, Source
 from mtlskit.core.names import Hostname
-from mtlskit.core.policy import NOTHING_KNOWN, Cause, Effect, Explanation, PolicyDecision, PolicyOutcome
+from mtlskit.core.policy import NOTHING_KNOWN, Cause, Explanation, PolicyDecision, PolicyOutcome
 from mtlskit.core.reasons import Reason
 from mtlskit.core.request import RequestFacts
 from mtlskit.core.validation import Limits, Purpose, VerifiedPath, verify_path
@@ -26,20 +27,20 @@ from mtlskit.errors import InvalidName, PathError, StoreError
 class Allow:
     """The request may reach the app. `identity` is None where no certificate was asked for or came.
 
-    `policy` is what the policies said; `per_request` whether they could say something else of the same client's next
-    request. `explanation` is there where one was asked for.
+    `policy` is what the policies said. Where they could say something else of the same client's next request, `again`
+    asks them. `explanation` is there where one was asked for.
     """
 
     identity: ClientIdentity | None
     path: VerifiedPath | None = None
     policy: PolicyOutcome | None = None
-    per_request: bool = False
+    again: Callable[[RequestFacts], Allow | Deny] | None = field(default=None, compare=False, repr=False)
     explanation: Explanation | None = field(default=None, compare=False, repr=False)
 
     @property
     def enforced(self) -> bool:
         """False where a bypass let the request pass, or policies that are only monitored would have denied it."""
-        return self.policy is None or (self.policy.allowed and self.policy.applied is not PolicyDecision.BYPASS)
+        return self.policy is None or _is_enforced(self.policy)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,10 +168,15 @@ def _untrusted_source(evidence: PeerEvidence) -> Deny | None:
             assert_never(evidence.source)
 
 
+def server_name_of(evidence: PeerEvidence) -> str | None:
+    """The canonical name that the handshake was for; None if there is none."""
+    found = _parsed(evidence.server_name or "")
+    return found.name if found else None
+
+
 def facts_for(evidence: PeerEvidence, request: RequestFacts | None, now: datetime) -> RequestFacts:
     """What policies are asked with: the name is the one that the handshake was for, the moment the verdict's."""
-    server_name = _parsed(evidence.server_name or "")
-    return replace(request or NOTHING_KNOWN, hostname=server_name.name if server_name else None, at=now)
+    return replace(request or NOTHING_KNOWN, hostname=server_name_of(evidence), at=now)
 
 
 def _judged(hostname: CustomHostname, evidence: PeerEvidence, facts: RequestFacts, verify: Verify) -> Allow | Deny:
@@ -195,11 +201,16 @@ def _without_certificate(hostname: CustomHostname, facts: RequestFacts) -> Allow
 def _admitted(hostname: CustomHostname, client: VerifiedClient | None, facts: RequestFacts) -> Allow | Deny:
     identity, path = (None, None) if client is None else (client.identity, client.path)
     outcome = hostname.admits(identity, facts)
-    if outcome.decision is Effect.ALLOW or hostname.policy_mode is PolicyMode.MONITOR:
-        allow = Allow(identity=identity, path=path, policy=outcome, per_request=hostname.judges_each_request)
-        return allow if allow.enforced else replace(allow, per_request=True)
+    if outcome.allowed or hostname.policy_mode is PolicyMode.MONITOR:
+        is_lasting = _is_enforced(outcome) and not hostname.judges_each_request
+        again = None if is_lasting else partial(_admitted, hostname, client)
+        return Allow(identity=identity, path=path, policy=outcome, again=again)
     reason = Reason.NO_CERTIFICATE if outcome.cause is Cause.NO_CERTIFICATE else Reason.POLICY_DENIED
     return Deny(reason=reason, detail=_told(outcome), identity=identity, policy=outcome)
+
+
+def _is_enforced(outcome: PolicyOutcome) -> bool:
+    return outcome.allowed and outcome.applied is not PolicyDecision.BYPASS
 
 
 def _told(outcome: PolicyOutcome) -> str:

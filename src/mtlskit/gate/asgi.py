@@ -7,6 +7,7 @@ client can write; without it every request is refused.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from datetime import datetime
 from functools import lru_cache, partial
 from ipaddress import ip_address
 from typing import Any, TypeAlias
@@ -63,7 +64,7 @@ class MTLSMiddleware:
         if isinstance(verdict, Deny):
             await self._refuse(scope, send, connection.evidence, verdict)
             return
-        if verdict.per_request and not verdict.enforced:
+        if verdict.again is not None and not verdict.enforced:
             self.gate.report_unenforced(connection.evidence, verdict)
         _put_in_place(scope, connection, verdict)
         end = self._live.begin(connection, authority, facts)
@@ -107,7 +108,14 @@ def verdict(scope: Scope) -> Allow:
     return found
 
 
-def _facts(method: str | None, path: str, raw_path: bytes | None, client: Sequence[Any] | None) -> RequestFacts:
+def _facts(
+    method: str | None,
+    path: str,
+    raw_path: bytes | None,
+    client: Sequence[Any] | None,
+    hostname: str | None,
+    at: datetime,
+) -> RequestFacts:
     """What the server knows of a request. A path that it reads in another way than we do is unreadable."""
     raw = None if raw_path is None else raw_path.partition(b"?")[0].decode("latin-1")
     readable = plain_path(path) if raw is None else readable_path(raw)
@@ -115,6 +123,8 @@ def _facts(method: str | None, path: str, raw_path: bytes | None, client: Sequen
         method=method or "GET",  # a WebSocket's handshake (RFC 6455, 4.1)
         path=readable if readable == path else None,
         client_address=_address(client[0]) if client else None,
+        hostname=hostname,
+        at=at,
     )
 
 

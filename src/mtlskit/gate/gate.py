@@ -24,7 +24,7 @@ from mtlskit.core.names import Hostname
 from mtlskit.core.policy import RecordedRequest, explain
 from mtlskit.core.reasons import Reason
 from mtlskit.core.request import RequestFacts
-from mtlskit.core.verdict import Allow, Deny, decide, facts_for
+from mtlskit.core.verdict import Allow, Deny, decide, facts_for, server_name_of
 from mtlskit.errors import (
     ConfigurationError,
     InvalidName,
@@ -34,26 +34,25 @@ from mtlskit.errors import (
 from mtlskit.gate.connection import Allowed, Connection
 from mtlskit.gate.contexts import server_configuration
 from mtlskit.gate.events import Event, Events, Refused, Stage, Unenforced, refused, unenforced
+from mtlskit.gate.freshness import Freshness
 from mtlskit.gate.handshakes import Handshakes
 from mtlskit.gate.hostnames import TOPIC, Hostnames
 from mtlskit.gate.neighbours import stranger_reason
 from mtlskit.gate.recording import Recording
 from mtlskit.gate.snapshot import Entry, Snapshot, watched
-from mtlskit.locks import ForkSafeLock
 from mtlskit.ports import EVERYTHING, Backend, Store
 from mtlskit.revocation import ListStatus, RevocationLists, WatchedLists
 
-Facts: TypeAlias = Callable[[], RequestFacts]
+Facts: TypeAlias = Callable[[str | None, datetime], RequestFacts]
+"""What is known of a request, with the hostname and the moment that the gate says."""
 
 _LOGGER = logging.getLogger("mtlskit.gate")
-_POLL_SECONDS = 1.0
-_STALE_SECONDS = 5.0
 _LONGEST_MEMORY_SECONDS = 60.0
 
 
-def unknown_facts() -> RequestFacts:
+def unknown_facts(hostname: str | None, at: datetime) -> RequestFacts:
     """Of a request of which nothing is known beside its connection."""
-    return RequestFacts()
+    return RequestFacts(hostname=hostname, at=at)
 
 
 class Gate:
@@ -94,10 +93,7 @@ class Gate:
         )
         self._count = itertools.count(1)
         self._changes = 0
-        self._next_poll = 0.0
-        self._polled = time.monotonic()
-        self._is_current = True
-        self._poll_lock = ForkSafeLock()
+        self._freshness = Freshness(self._poll)
         self._unsubscribe = store.subscribe(self._changed)
         self._unsubscribe_lists = self.lists.subscribe(lambda _source: self._note_change())
 
@@ -150,8 +146,8 @@ class Gate:
         """As `decide`, for one of many requests on a connection.
 
         What was allowed is allowed again at once while no change has been committed and no certificate has expired
-        since: the verdict is a function of nothing else, but where policies ask for more than the client. What was
-        denied is looked at anew.
+        since: the verdict is a function of nothing else. Only where policies ask for more than the client, they are
+        asked again. What was denied is looked at anew.
         """
         allowed = connection.allowed
         if (
@@ -161,12 +157,23 @@ class Gate:
             and allowed.authority == authority
             and allowed.since <= time.time() < allowed.until
         ):
-            return allowed.verdict
+            again = allowed.verdict.again
+            return allowed.verdict if again is None else self._asked(again, connection.evidence, facts)
         changes = self._changes  # read before the verdict: a change meanwhile makes it stale
         verdict = self.decide(connection.evidence, authority, facts)
-        if isinstance(verdict, Allow) and not verdict.per_request and self._recording is None:
+        if isinstance(verdict, Allow) and self._recording is None:
             connection.allowed = Allowed(verdict, authority, changes, time.time(), _until(verdict))
         return verdict
+
+    def _asked(
+        self, policies: Callable[[RequestFacts], Allow | Deny], evidence: PeerEvidence, facts: Facts
+    ) -> Allow | Deny:
+        """What the policies say of another request of a client who is verified still."""
+        try:
+            return policies(facts(server_name_of(evidence), _now()))
+        except Exception:  # as in `_judged`
+            _LOGGER.exception("a request could not be judged")
+            return Deny(reason=Reason.INTERNAL_ERROR)
 
     def _is_fresh(self) -> bool:
         try:
@@ -195,11 +202,11 @@ class Gate:
         if entry is None:
             return decide(None, evidence, authority, now=_now())
         now, recording = _now(), self._recording
-        request = facts() if entry.hostname.judges_each_request or recording else None
+        is_asked = entry.hostname.judges_each_request or recording is not None
+        request = facts(server_name_of(evidence), now) if is_asked else None
         verdict = decide(entry.hostname, evidence, authority, now=now, request=request, verify=entry.verify)
-        if recording is not None and verdict.policy is not None:
-            asked = facts_for(evidence, request, now)
-            recording.note(RecordedRequest(verdict.identity, asked, verdict.policy.allowed))
+        if recording is not None and request is not None and verdict.policy is not None:
+            recording.note(RecordedRequest(verdict.identity, request, verdict.policy.allowed))
         if isinstance(verdict, Deny) and verdict.reason is Reason.UNKNOWN_ISSUER:
             return Deny(reason=self._stranger(entry.hostname, evidence.presented), detail=verdict.detail)
         if isinstance(verdict, Deny) and verdict.reason is Reason.REVOCATION_UNKNOWN:
@@ -220,7 +227,7 @@ class Gate:
         """
         presented = PresentedChain.from_pem(certificate) if isinstance(certificate, bytes | str) else certificate
         evidence = PeerEvidence(server_name=hostname, presented=presented)
-        verdict, record = self._judged(evidence, hostname, lambda: request or RequestFacts())
+        verdict, record = self._judged(evidence, hostname, lambda _hostname, _at: request or RequestFacts())
         if verdict.policy is None or record is None:
             return verdict
         told = explain(record.policies, verdict.identity, facts_for(evidence, request, _now()))
@@ -269,24 +276,11 @@ class Gate:
 
         Raises Unavailable when the store has not answered for five seconds: a revocation may have been missed (I6).
         """
-        if time.monotonic() >= self._next_poll:
-            with self._poll_lock:
-                if time.monotonic() >= self._next_poll:
-                    self._poll()
-        if not self._is_current:
-            raise Unavailable(f"expected a store that answers within {_STALE_SECONDS:.0f} s, got none")
+        self._freshness.look()
 
     def _poll(self) -> None:
         self.lists.keep_running()
-        try:
-            self.store.poll()
-        except Exception:
-            _LOGGER.exception("the store could not be asked for changes")
-            self._is_current = time.monotonic() - self._polled < _STALE_SECONDS
-        else:
-            self._polled = time.monotonic()
-            self._is_current = True
-        self._next_poll = time.monotonic() + _POLL_SECONDS
+        self.store.poll()
 
     def _current_entry(self, server_name: str | None) -> Entry | None:
         self.refresh()
