@@ -36,6 +36,7 @@ NOT_IN_CORE = {"ssl", "socket", "sqlite3", "os", "time", "logging", "asyncio"}
 ROOMS: Mapping[str, tuple[str, ...]] = {
     "httpx2": ("mtlskit.fetch.engine", "mtlskit.revocation.http"),
     "h11": ("mtlskit.fetch.engine",),  # comes with httpx2
+    "pyjson5": ("mtlskit.fetch.configuration",),
     "click": ("mtlskit.cli",),
     "rich": ("mtlskit.cli",),
     "uvicorn": ("mtlskit.gate.servers.uvicorn",),

@@ -64,6 +64,35 @@ def test_tables_and_json_are_read_too(file, store, certificate_id):
         assert list(Environment.from_file(str(path), store=store, trust=TRUST)) == ["A"]
 
 
+@pytest.mark.parametrize("name", ["wrangler.json", "wrangler.jsonc"])
+def test_json_has_comments_and_trailing_commas(file, store, certificate_id, name):
+    path = file(
+        f"""
+        /* what the Worker binds */
+        {{
+            "name": "worker", // https://not-a-comment.example in a text: "//"
+            "mtls_certificates": [
+                {{ "binding": "A", "certificate_id": "{certificate_id}", "origins": ["https://a.example"], }},
+            ],
+            "env": {{ "staging": {{ "mtls_certificates": [] }} }},
+        }}
+        """,
+        name,
+    )
+
+    assert list(Environment.from_file(path, store=store, trust=TRUST)) == ["A"]
+    assert list(Environment.from_file(path, store=store, trust=TRUST, environment="staging")) == []
+
+
+@pytest.mark.parametrize("text", ["{", '{"a": }', "[" * 100_000, "/*", "", "\x00", '{"a": 1} {"b": 2}'])
+def test_broken_json_is_one_clear_error(file, store, text):
+    path = file(text, "wrangler.jsonc")
+    with pytest.raises(ConfigurationError, match="expected well-formed JSONC, got ") as caught:
+        Environment.from_file(path, store=store, trust=TRUST)
+
+    assert "\n" not in str(caught.value)
+
+
 def test_a_named_environment_does_not_inherit(file, store, certificate_id, caplog):
     path = file(
         f"""
@@ -139,7 +168,7 @@ def test_a_place_in_a_named_environment_is_told(file, store):
 def test_a_file_that_is_not_there_or_of_another_kind_is_refused(file, store, tmp_path):
     with pytest.raises(ConfigurationError, match="Could not read file"):
         Environment.from_file(tmp_path / "wrangler.toml", store=store)
-    with pytest.raises(ConfigurationError, match=r"'\.toml' or '\.json'"):
+    with pytest.raises(ConfigurationError, match=r"'\.toml', '\.json' or '\.jsonc'"):
         Environment.from_file(file("", "wrangler.yaml"), store=store)
     with pytest.raises(ConfigurationError, match="expected an object"):
         Environment.from_file(file("[]", "wrangler.json"), store=store)

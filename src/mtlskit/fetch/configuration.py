@@ -66,9 +66,27 @@ def _parse(path: Path, data: str) -> Any:
     match path.suffix:
         case ".toml":
             return tomllib.loads(data)
-        case ".json":
-            return json.loads(data)
-    raise ConfigurationError(f"expected a file of bindings in '.toml' or '.json', got {str(path)!r}")
+        case ".json" | ".jsonc":
+            return _with_comments(data)
+    raise ConfigurationError(f"expected a file of bindings in '.toml', '.json' or '.jsonc', got {str(path)!r}")
+
+
+def _with_comments(data: str) -> Any:
+    """JSON as wrangler reads it, whatever the file is called: comments and trailing commas are no errors."""
+    try:
+        return json.loads(data)
+    except ValueError as error:
+        strict = error
+    except RecursionError:
+        raise ValueError("got too many brackets in one another") from None
+    try:
+        import pyjson5
+    except ImportError:
+        raise ValueError(f"or the extra 'fetch' for JSON with comments, got {strict}") from None
+    try:
+        return pyjson5.decode(data)
+    except pyjson5.Json5Exception as error:
+        raise ValueError(f"got {error.args[0]}") from None
 
 
 def _section(document: Mapping[str, Any], environment: str | None, path: str) -> tuple[Mapping[str, Any], str]:
