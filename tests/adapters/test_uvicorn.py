@@ -290,6 +290,27 @@ def client_hello(server_name: str) -> bytes:
     return outgoing.read()
 
 
+@pytest.mark.invariant(2)
+def test_i2_a_target_is_its_own_requests_in_a_pipeline_too(listener: Listener) -> None:
+    with listener.connect(listener.saas.client("acme"), ACME) as tls:
+        head = f"GET https://{UMBRELLA}/x HTTP/1.1\r\nHost: {ACME}\r\n\r\n"
+        tls.sendall(head.encode() + f"GET / HTTP/1.1\r\nHost: {ACME}\r\n\r\n".encode())
+        assert tls.recv(65536).startswith(b"HTTP/1.1 421 ")
+
+
+@pytest.mark.parametrize("method", ["delete", "Put"])
+def test_a_method_in_lower_case_passes_no_policy_about_methods(listener: Listener, method: str) -> None:
+    denying = AccessPolicy(decision="deny", include=[rules.method(one_of=["DELETE", "PUT"])])
+    passing = AccessPolicy(decision="allow", include=[rules.any_valid_certificate()])
+    listener.saas.gate.hostnames.set_policies(ACME, [denying, passing])
+    try:
+        with listener.connect(listener.saas.client("acme"), ACME) as tls:
+            tls.sendall(f"{method} / HTTP/1.1\r\nHost: {ACME}\r\n\r\n".encode())
+            assert tls.recv(65536).split()[1] in (b"403", b"400")
+    finally:
+        listener.saas.gate.hostnames.set_policies(ACME, [])
+
+
 def test_a_request_is_judged_by_its_path_method_and_address(listener: Listener) -> None:
     hostnames = listener.saas.gate.hostnames
     wanted = [rules.path(prefix="/pay"), rules.method("GET"), rules.client_address("127.0.0.0/8")]

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import pytest
+from cryptography.hazmat.primitives.hashes import SHA256
 
 from mtlskit.authority import CertificateAuthority
 from mtlskit.authority.issuances import issuance_of
 from mtlskit.authority.ledger import AUTHORITY_OF_KEY
-from mtlskit.core.certificates import Issuance, public_key_id
+from mtlskit.core.certificates import Issuance, SigningChain, public_key_id
 from mtlskit.core.profiles import spiffe
 from mtlskit.ports import Store
 from mtlskit.stores import open_store
 from mtlskit.testing.certificates import Authority
+from support.twins import with_another_signature
 
 
 @pytest.fixture
@@ -41,12 +43,35 @@ def test_after_a_rotation_both_keys_are_the_authoritys(store: Store) -> None:
     ] * 2
 
 
-def test_a_certificate_with_the_serial_number_of_another_is_nobodys(store: Store) -> None:
+def test_of_a_certificate_with_the_serial_number_of_another_the_profile_is_not_known(store: Store) -> None:
     acme = CertificateAuthority.create("Acme devices", store=store)
     device = acme.issue_client("device-17").certificate
     forged = Authority.root().leaf("device-17", serial_number=device.serial_number).certificate
 
-    assert issuance_of(store, public_key_id(acme.certificate), forged) == Issuance()
+    assert issuance_of(store, public_key_id(acme.certificate), forged) == Issuance(
+        authority="Acme devices", profile=None
+    )
+
+
+def test_another_spelling_of_the_signature_is_the_same_certificate(store: Store) -> None:
+    acme = CertificateAuthority.create("Acme devices", store=store)
+    device = acme.issue_client("device-17").certificate
+    twin = with_another_signature(device)
+
+    assert twin.fingerprint(SHA256()) != device.fingerprint(SHA256())
+    assert issuance_of(store, public_key_id(acme.certificate), twin) == Issuance(
+        authority="Acme devices", profile="client"
+    )
+
+
+def test_of_what_is_not_recorded_the_authority_is_known_and_the_profile_not(store: Store) -> None:
+    root = Authority.root("Legacy")
+    legacy = CertificateAuthority.take_over("Legacy", SigningChain(root.key, [root.certificate]), store=store)
+    device, key = root.leaf("device-17").certificate, public_key_id(root.certificate)
+
+    assert issuance_of(store, key, device) == Issuance(authority="Legacy", profile=None)
+    legacy.record([device])
+    assert issuance_of(store, key, device) == Issuance(authority="Legacy", profile="recorded")
 
 
 def test_a_certificate_that_was_issued_elsewhere_is_nobodys(store: Store) -> None:

@@ -76,13 +76,15 @@ def test_a_recording_ends_when_it_is_full_or_cannot_be_written(
     for each in facts:
         recording.note(RecordedRequest(None, each, allowed=True))
     assert len((tmp_path / "full.jsonl").read_text().splitlines()) == 2
-    broken = Recording("/dev/full")
+    broken = Recording(tmp_path / "broken.jsonl")
+    broken.close()
+    broken._file = open("/dev/full", "w", buffering=1)  # noqa: SIM115 - the recording closes it
     for each in facts:
         broken.note(RecordedRequest(None, each, allowed=True))
     broken.close()
     recording.close()
     assert "the recording of requests is full, and ends" in caplog.messages
-    assert sum("OSError" in message for message in caplog.messages) == 1
+    assert "the recording of requests ends: OSError" in caplog.messages
     for path in (tmp_path, tmp_path / "missing" / "r.jsonl"):
         with pytest.raises(ConfigurationError, match="can be written"):
             Recording(path)

@@ -202,8 +202,8 @@ MUTATIONS = [
     ),
     Mutation(
         "core/certificates.py",
-        'value and "\\0" not in value',
-        "value",
+        'or "\\0" in value',
+        "",
         f"{_CERTIFICATES} -k i9",
         "I9: a NUL spoils a common name",
     ),

@@ -89,7 +89,7 @@ MUTATIONS = [
         "I9: a path with an encoded slash or dot has no single reading",
     ),
     Mutation(
-        "core/request.py", 'or "\\\\" in decoded', "", f"{_REQUESTS} -k more_than_one",
+        "core/request.py", "or not _DOUBTFUL.isdisjoint(decoded)", "", f"{_REQUESTS} -k more_than_one",
         "I9: a path with a backslash has no single reading",
     ),
     Mutation(
@@ -142,23 +142,65 @@ MUTATIONS = [
         f"{_GATE} -k i6", "I6: a verdict for one request is not another's",
     ),
     Mutation(
-        "gate/asgi.py", "        path=readable if readable == path else None,\n", "        path=path,\n", f"{_GATE} -k knows",
+        "gate/asgi.py", "path=readable if readable and readable == path else None", "path=path", f"{_GATE} -k knows",
         "a path is the one that the server reads, or none",
     ),
     Mutation(
-        "gate/snapshot.py", "        if Asked.ISSUANCE not in self.hostname.admits.asks:\n", "        if True:\n", f"{_GATE} -k stores",
+        "gate/snapshot.py", "if Asked.ISSUANCE not in self.hostname.admits.asks or", "if True or", f"{_GATE} -k stores",
         "who issued a certificate is looked up",
     ),
     Mutation(
-        "authority/issuances.py", "record is None or record.der != to_der(certificate)", "record is None",
+        "authority/issuances.py", "if record is not None and is_it else None", "if record is not None else None",
         "tests/authority/test_issuances.py", "a certificate with another's serial number is not the one in the ledger",
+    ),
+    Mutation(
+        "authority/issuances.py", "if record is None and named is None:", "if record is None:",
+        "tests/authority/test_issuances.py", "I9: who issued what is not on record is known by the key",
+    ),
+    Mutation(
+        "core/rules/readers.py", "return fingerprints(identity.certificate, identity.issuers[0] if identity.issuers else None)",
+        "return fingerprints(identity.certificate, None)[:1]", "tests/gate/test_policy_attacks.py -k write",
+        "I9: both spellings of a certificate have the fingerprint",
+    ),
+    Mutation(
+        "gate/snapshot.py", "if issuance is None or issuance.profile is not None:", "if True:",
+        "tests/gate/test_policy_attacks.py -k later", "what is not on record is looked up again",
+    ),
+    Mutation(
+        "gate/asgi.py", "method if method == method.upper() else None", "method", "tests/gate/test_policy_attacks.py -k method",
+        "I9: a method in lower case has no single reading",
+    ),
+    Mutation(
+        "gate/asgi.py", "    if root_path and readable is not None:", "    if False:", "tests/gate/test_policy_attacks.py -k root",
+        "a path is without what the server put before it",
+    ),
+    Mutation(
+        "gate/gate.py", "return policies(facts_for(evidence, facts(server_name_of(evidence), now), now))",
+        "return policies(facts(server_name_of(evidence), now))", "tests/gate/test_policy_attacks.py -k says_the",
+        "the gate says the hostname and the moment",
+    ),
+    Mutation(
+        "gate/hostname_records.py", '    if document["format"] != _FORMAT or unknown:', "    if False:",
+        "tests/gate/test_policy_attacks.py -k newer", "I4: a restriction of a newer version is not passed over",
+    ),
+    Mutation(
+        "core/policy/values.py", '        check_size((*values["include"], *values["require"], *values["exclude"]))\n', "",
+        "tests/gate/test_policy_attacks.py -k groups", "groups in groups do not grow without end",
+    ),
+    Mutation(
+        "gate/recording.py", "_check_private(os.fstat(descriptor), self.path)", "pass",
+        "tests/gate/test_policy_attacks.py -k plain", "a recording goes to a file of its owner alone",
+    ),
+    Mutation(
+        "gate/recording.py", "        if self._octets < 0:\n", "        if False:\n",
+        "tests/gate/test_policy_attacks.py -k octets", "a recording is bounded in octets",
     ),
     Mutation(
         "gate/hostnames.py", "before.version if version is None else version", "before.version", f"{_GATE} -k by_version",
         "who changes policies has seen what stands",
     ),
-    Mutation("gate/recording.py", "O_NOFOLLOW, 0o600", "O_NOFOLLOW, 0o666", _RECORDING, "a recording is its owner's alone"),
-    Mutation("gate/recording.py", "        if self._left <= 0:\n", "        if False:\n", _RECORDING, "a recording has an end"),
+    Mutation("gate/recording.py", "_APPENDING, 0o600)", "_APPENDING, 0o666)", _RECORDING, "a recording is its owner's alone"),
+    Mutation("gate/recording.py", "        if self._lines <= 0:\n", "        if False:\n", _RECORDING, "a recording has an end"),
     Mutation(
         "core/policy/files.py", "object_pairs_hook=_unique", "object_pairs_hook=dict", f"{_FILES} -k broken",
         "a member that stands twice is not skipped",

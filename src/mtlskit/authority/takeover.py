@@ -16,6 +16,7 @@ from mtlskit.authority.possession import check_possession
 from mtlskit.authority.revocation import RevocationReason, fill_in, revoke_twins, revoke_within
 from mtlskit.authority.serials import checked_serial, serial_key
 from mtlskit.authority.signers import Signer
+from mtlskit.authority.topics import authority_topic
 from mtlskit.core.certificates import public_key_id, spki_id, to_der
 from mtlskit.core.validation.algorithms import key_weakness
 from mtlskit.core.validation.certificate import ParsedCertificate
@@ -96,6 +97,7 @@ def record_within(
         transaction.insert(CERTIFICATE, key_id, serial_key(serial), record.to_bytes())
         details = {"authority": authority, "issuer_key": key_id, "serial": f"{serial:x}", "requester": requester}
         transaction.append_audit("certificate.recorded", details)
+        transaction.touch(authority_topic(authority))  # policies may ask who issued it
         fill_in(transaction, key_id, record)
     return record
 

@@ -55,6 +55,7 @@ __all__ = [
     "to_pem",
 ]
 
+_ASCII_STRINGS = {_ASN1Type.PrintableString, _ASN1Type.IA5String}  # other octets in them have no one meaning
 _READABLE_STRINGS = {
     _ASN1Type.UTF8String,
     _ASN1Type.PrintableString,
@@ -245,11 +246,11 @@ class SigningChain:
 class Issuance:
     """Which authority issued a certificate, by which profile: their names, both empty where none of the store's did.
 
-    The authority's is None where the store cannot say it.
+    One is None where the store cannot say it.
     """
 
     authority: str | None = ""
-    profile: str = ""
+    profile: str | None = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -376,7 +377,9 @@ def only_value(name: x509.Name, oid: x509.ObjectIdentifier) -> str | None:
     if len(found) != 1 or found[0]._type not in _READABLE_STRINGS:
         return None
     value = found[0].value
-    return value if isinstance(value, str) and value and "\0" not in value else None
+    if not isinstance(value, str) or not value or "\0" in value:
+        return None
+    return value if found[0]._type not in _ASCII_STRINGS or value.isascii() else None
 
 
 def read_sans(certificate: x509.Certificate) -> tuple[SubjectAlternativeName, ...]:

@@ -10,7 +10,7 @@ from mtlskit.errors import ConfigurationError
 
 _LARGEST: Final = (("d", timedelta(days=1)), ("h", timedelta(hours=1)), ("m", timedelta(minutes=1)))
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-_TIME: Final = re.compile(r"([0-9]{1,9})([smhdw])", re.ASCII)
+_TIME: Final = re.compile(r"([0-9]{1,14})([smhdw])", re.ASCII)
 # RFC 3339, 5.6: a date, a time and an offset, none of them left out.
 _RFC3339: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 

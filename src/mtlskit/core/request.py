@@ -21,6 +21,8 @@ _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})", re.ASCII)
 # What one reader takes for a separator or a dot and another does not: "/", "\\", "." and "%" written as escapes.
 _DOUBTFUL_ESCAPE = re.compile(r"%(?:2[Ff]|5[Cc]|2[Ee]|25)", re.ASCII)
 _PLAIN = re.compile(r"/|(?:/[A-Za-z0-9_~-][A-Za-z0-9_~.-]*)+/?", re.ASCII)  # what most paths are
+# A backslash is a slash to some; what follows the others is a part of the path to some, and none to others.
+_DOUBTFUL = frozenset("\\;?#")
 _LONGEST_PATH = 8192
 
 
@@ -82,8 +84,8 @@ def _known_address(address: ClientAddress) -> ClientAddress | None:
 def readable_path(raw: str) -> str | None:
     """The decoded path of a percent-encoded one without its query; None where readers could disagree about it.
 
-    Of more than one reading: dot segments, empty segments, a backslash, an encoded slash, backslash, dot or percent
-    sign, an incomplete escape, control characters and what is not UTF-8 (RFC 3986, 3.3 and 6.2.2).
+    Of more than one reading: dot segments, empty segments, a backslash, a semicolon, an encoded slash, backslash, dot,
+    percent, question or number sign, an incomplete escape, control characters, and what is not UTF-8 (RFC 3986, 3.3).
     """
     if _PLAIN.fullmatch(raw) and len(raw) <= _LONGEST_PATH:
         return raw
@@ -97,7 +99,7 @@ def readable_path(raw: str) -> str | None:
 
 def plain_path(decoded: str) -> str | None:
     """A path that a server has decoded already; None where readers could disagree about it."""
-    if not decoded.startswith("/") or "\\" in decoded or not decoded.isprintable():
+    if not decoded.startswith("/") or not _DOUBTFUL.isdisjoint(decoded) or not decoded.isprintable():
         return None
     segments = decoded.split("/")[1:]
     is_plain = all(segment not in ("", ".", "..") for segment in segments[:-1]) and segments[-1] not in (".", "..")

@@ -176,7 +176,8 @@ def server_name_of(evidence: PeerEvidence) -> str | None:
 
 def facts_for(evidence: PeerEvidence, request: RequestFacts | None, now: datetime) -> RequestFacts:
     """What policies are asked with: the name is the one that the handshake was for, the moment the verdict's."""
-    return replace(request or NOTHING_KNOWN, hostname=server_name_of(evidence), at=now)
+    known, name = request or NOTHING_KNOWN, server_name_of(evidence)
+    return known if known.at is now and known.hostname == name else replace(known, hostname=name, at=now)
 
 
 def _judged(hostname: CustomHostname, evidence: PeerEvidence, facts: RequestFacts, verify: Verify) -> Allow | Deny:

@@ -59,7 +59,8 @@ class MTLSMiddleware:
             await self._refuse(scope, send, _NO_EVIDENCE, Deny(reason=Reason.UNTRUSTED_SOURCE, detail=_HOW))
             return
         authority = _strip_and_find_authority(scope)
-        facts = partial(_facts, scope.get("method"), scope.get("path", ""), scope.get("raw_path"), scope.get("client"))
+        get = scope.get
+        facts = partial(_facts, get("method"), get("path"), get("raw_path"), get("client"), get("root_path"))
         verdict = self.gate.decide_on(connection, authority, facts)
         if isinstance(verdict, Deny):
             await self._refuse(scope, send, connection.evidence, verdict)
@@ -110,18 +111,24 @@ def verdict(scope: Scope) -> Allow:
 
 def _facts(
     method: str | None,
-    path: str,
+    path: str | None,
     raw_path: bytes | None,
     client: Sequence[Any] | None,
+    root_path: str | None,
     hostname: str | None,
     at: datetime,
 ) -> RequestFacts:
     """What the server knows of a request. A path that it reads in another way than we do is unreadable."""
     raw = None if raw_path is None else raw_path.partition(b"?")[0].decode("latin-1")
-    readable = plain_path(path) if raw is None else readable_path(raw)
+    readable = plain_path(path or "") if raw is None else readable_path(raw)
+    if root_path and readable is not None:
+        # The server put it before what the client sent, and apps take it off again before they route.
+        is_below = readable.startswith(f"{root_path.rstrip('/')}/") and readable == path
+        readable = path = readable.removeprefix(root_path.rstrip("/")) if is_below else ""
     return RequestFacts(
-        method=method or "GET",  # a WebSocket's handshake (RFC 6455, 4.1)
-        path=readable if readable == path else None,
+        # A WebSocket's handshake is a GET (RFC 6455, 4.1). Frameworks take "delete" for "DELETE", which it is not.
+        method="GET" if method is None else method if method == method.upper() else None,
+        path=readable if readable and readable == path else None,
         client_address=_address(client[0]) if client else None,
         hostname=hostname,
         at=at,
@@ -157,7 +164,12 @@ def _is_own_target(scope: Scope, host: str | None) -> bool:
     target = scope.get(TARGET_KEY) or scope.get("path") or "/"
     if scope.get("method") == "CONNECT":
         return False
-    return target[0] == "/" or target == "*" or urlsplit(target).netloc == host
+    if target[0] == "/" or target == "*":
+        return True
+    try:
+        return urlsplit(target).netloc == host
+    except ValueError:
+        return False
 
 
 def _put_in_place(scope: Scope, connection: Connection, verdict: Allow) -> None:

@@ -92,7 +92,7 @@ def unenforced(server_name: str | None, verdict: Allow, *, request_id: str) -> U
         effect=outcome.decision,
         cause=outcome.cause,
         policy=outcome.path,
-        policy_name=outcome.policy_name,
+        policy_name=_escaped(outcome.policy_name),
         subject=_escaped(identity.subject) if identity else "",
         fingerprint_sha256=identity.fingerprint_sha256 if identity else "",
         request_id=request_id,

@@ -170,7 +170,8 @@ class Gate:
     ) -> Allow | Deny:
         """What the policies say of another request of a client who is verified still."""
         try:
-            return policies(facts(server_name_of(evidence), _now()))
+            now = _now()
+            return policies(facts_for(evidence, facts(server_name_of(evidence), now), now))
         except Exception:  # as in `_judged`
             _LOGGER.exception("a request could not be judged")
             return Deny(reason=Reason.INTERNAL_ERROR)
@@ -203,7 +204,7 @@ class Gate:
             return decide(None, evidence, authority, now=_now())
         now, recording = _now(), self._recording
         is_asked = entry.hostname.judges_each_request or recording is not None
-        request = facts(server_name_of(evidence), now) if is_asked else None
+        request = facts_for(evidence, facts(server_name_of(evidence), now), now) if is_asked else None
         verdict = decide(entry.hostname, evidence, authority, now=now, request=request, verify=entry.verify)
         if recording is not None and request is not None and verdict.policy is not None:
             recording.note(RecordedRequest(verdict.identity, request, verdict.policy.allowed))
@@ -239,7 +240,7 @@ class Gate:
         Without it a list is read when its hostname is first named, and who comes before it is there is refused as
         `revocation_unknown`. Waits at most `timeout` seconds. It blocks: in an event loop, call it in a thread.
         """
-        for hostname in self.hostnames:
+        for hostname in self.hostnames.readable():
             found = watched(hostname, self.lists)
             if found is not None:
                 self._loaded[str(hostname.pattern)] = found

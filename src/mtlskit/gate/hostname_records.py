@@ -17,11 +17,18 @@ from mtlskit.core.evidence import Resumption, TLSVersion
 from mtlskit.core.names import HostnamePattern
 from mtlskit.core.policy import read_policies
 from mtlskit.core.validation import Pinning, RevocationFallback, RevocationMode, Revocations, TrustAnchor, TrustStore
-from mtlskit.errors import StoreError
+from mtlskit.errors import ConfigurationError, InvalidName, MTLSError, StoreError
 from mtlskit.gate import settings
 from mtlskit.ports import Record, Store
 
 KIND = "hostname"
+_FORMAT = 1
+_FIELDS = frozenset(
+    {
+        "format", "pattern", "client_auth", "enforce", "anchors", "intermediates", "policies", "policy_mode", "server",
+        "minimum_version", "resumption", "revocation", "revocation_unknown", "revocation_stale", "lists", "metadata",
+    }
+)  # fmt: skip
 
 
 def written(hostname: CustomHostname, store: Store) -> bytes:
@@ -52,11 +59,31 @@ def parsed(record: Record, revocations: Revocations, store: Store | None) -> Cus
     Without a store the server's chain is left out: to judge a client it is not needed, and its key costs time to open.
     """
     try:
-        return _parsed(json.loads(record.value), record, revocations, store)
-    except (ValueError, KeyError, TypeError) as error:
-        raise StoreError(
-            f"expected a readable record of hostname {record.key!r}, got {type(error).__name__}"
-        ) from error
+        document = json.loads(record.value)
+        _check_form(document)
+        return _parsed(document, record, revocations, store)
+    except (ValueError, KeyError, TypeError, ConfigurationError, InvalidName) as error:
+        raise _unreadable(record, error) from error
+
+
+def _unreadable(record: Record, error: Exception) -> StoreError:
+    return StoreError(f"expected a readable record of hostname {record.key!r}, got {type(error).__name__}: {error}")
+
+
+# What a newer version has written may be a restriction: it is not passed over.
+def _check_form(document: Mapping[str, Any]) -> None:
+    unknown = sorted(set(document) - _FIELDS)
+    if document["format"] != _FORMAT or unknown:
+        raise ValueError(f"format {document['format']!r:.20} with {unknown!r:.80}")
+
+
+def parsed_but_policies(record: Record, revocations: Revocations) -> CustomHostname:
+    """As `parsed` without the server's chain, and without the policies: for a record whose policies cannot be read."""
+    try:
+        document = {**json.loads(record.value), "policies": [], "policy_mode": PolicyMode.ENFORCE}
+        return _parsed(document, record, revocations, None)
+    except (ValueError, KeyError, TypeError, MTLSError) as error:
+        raise _unreadable(record, error) from error
 
 
 def key_context(pattern: str) -> str:
@@ -67,7 +94,7 @@ def key_context(pattern: str) -> str:
 def _document(hostname: CustomHostname) -> dict[str, Any]:
     server = hostname.server
     return {
-        "format": 1,
+        "format": _FORMAT,
         "pattern": str(hostname.pattern),
         "client_auth": hostname.client_auth.value,
         "enforce": hostname.enforce.value,

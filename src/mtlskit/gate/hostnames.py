@@ -7,6 +7,7 @@ who asked for it; the first two say the SHA-256 of what stands now, all but the 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
@@ -21,15 +22,16 @@ from mtlskit.core.given import member
 from mtlskit.core.names import HostnamePattern
 from mtlskit.core.policy import AccessPolicy
 from mtlskit.core.validation import RevocationFallback, RevocationMode, Revocations, TrustStore
-from mtlskit.errors import ConfigurationError, Conflict, NotFound
+from mtlskit.errors import ConfigurationError, Conflict, NotFound, StoreError
 from mtlskit.gate import anchor_index
 from mtlskit.gate import settings as read
 from mtlskit.gate.anchor_index import SharedAnchors
-from mtlskit.gate.hostname_records import KIND, changed, digest, parsed, written
+from mtlskit.gate.hostname_records import KIND, changed, digest, parsed, parsed_but_policies, written
 from mtlskit.gate.settings import Anchor
 from mtlskit.ports import Record, Snapshot, Store, Transaction
 from mtlskit.revocation.sources import Given
 
+_LOGGER = logging.getLogger("mtlskit.gate")
 TOPIC = "hostname:"
 _PARTITION = ""
 
@@ -82,7 +84,7 @@ class Hostnames:
             anchor_index.add(transaction, hostname)
             details = {"sha256": digest(hostname), **_shared_with(others)}
             _noted(transaction, "hostname.added", hostname.pattern, requester, details)
-        return self._read(record)
+            return self._read(record)  # before the commit: what could not be read again is not written
 
     def replace(self, pattern: str, **settings: Any) -> CustomHostname:
         """Replaces the whole record by new `settings` (those of `add`); raises NotFound if there is none."""
@@ -90,14 +92,14 @@ class Hostnames:
         hostname, sharing = self._made(wanted), read.shared_anchors(wanted["shared_anchors"])
         with self._store.transaction() as transaction:
             before = _found(transaction, str(hostname.pattern))
-            anchor_index.remove(transaction, self._read_but_server(before))
+            anchor_index.remove(transaction, parsed_but_policies(before, self._revocations))
             record = transaction.replace(KIND, _PARTITION, before.key, written(hostname, self._store))
             others = _checked_sharing(transaction, hostname, sharing)
             anchor_index.add(transaction, hostname)
             differing = ", ".join(changed(before, hostname))
             details = {"sha256": digest(hostname), "changed": differing, **_shared_with(others)}
             _noted(transaction, "hostname.replaced", hostname.pattern, wanted["requester"], details)
-        return self._read(record)
+            return self._read(record)
 
     def set_policies(
         self,
@@ -125,13 +127,13 @@ class Hostnames:
             )
             details = {"sha256": digest(hostname), "changed": ", ".join(changed(before, hostname))}
             _noted(transaction, "hostname.replaced", hostname.pattern, requester, details)
-        return self._read(record)
+            return self._read(record)
 
     def remove(self, pattern: str, *, requester: str = "") -> None:
         """Removes the record; raises NotFound if there is none."""
         with self._store.transaction() as transaction:
             before = _found(transaction, str(HostnamePattern.parse(pattern)))
-            found = self._read_but_server(before)
+            found = parsed_but_policies(before, self._revocations)
             anchor_index.remove(transaction, found)
             transaction.delete(KIND, _PARTITION, before.key)
             _noted(transaction, "hostname.removed", found.pattern, requester)
@@ -159,14 +161,25 @@ class Hostnames:
         return [self._read_but_server(record) for record in records if record is not None]
 
     def __iter__(self) -> Iterator[CustomHostname]:
-        """All of them, in the order of their patterns, read a page at a time."""
+        """All of them, in the order of their patterns, a page at a time. Raises StoreError for what cannot be read."""
+        return map(self._read, self._records())
+
+    def readable(self) -> Iterator[CustomHostname]:
+        """As iterating, without those that cannot be read, which stand in the log: their clients are refused."""
+        for record in self._records():
+            try:
+                yield self._read(record)
+            except StoreError as error:
+                _LOGGER.error("a hostname could not be read: %s", error)  # noqa: TRY400 - the error says all
+
+    def _records(self) -> Iterator[Record]:
         after = ""
         while True:
             with self._store.snapshot() as snapshot:
                 page = list(snapshot.scan(KIND, _PARTITION, after=after, limit=256))
             if not page:
                 return
-            yield from map(self._read, page)
+            yield from page
             after = page[-1].key
 
     def _made(self, settings: Mapping[str, Any]) -> CustomHostname:

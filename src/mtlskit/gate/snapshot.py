@@ -125,12 +125,14 @@ class Entry:
             if since <= now < until and not self._is_revoked(client):
                 return client
         client = self._with_issuance(verify_client(hostname, presented, now))
-        paths.put(presented.ders, (client, now, min(client.path.not_after, now + _LONGEST_MEMORY)))
+        issuance = client.identity.issuance
+        if issuance is None or issuance.profile is not None:  # what is not on record may be recorded yet
+            paths.put(presented.ders, (client, now, min(client.path.not_after, now + _LONGEST_MEMORY)))
         return client
 
     def _with_issuance(self, client: VerifiedClient) -> VerifiedClient:
         """With what the store's authorities know of the leaf, where policies ask: it does not change any more."""
-        if Asked.ISSUANCE not in self.hostname.admits.asks:
+        if Asked.ISSUANCE not in self.hostname.admits.asks or not client.path.links:
             return client
         issuer_key, _ = client.path.links[0]
         issuance = self._issuance_of(issuer_key, client.path.leaf)

@@ -31,11 +31,12 @@ CERTIFICATE = ROOT.leaf(
     sans=("uri:urn:acme:device:17", "dns:device-17.acme.example", "email:ops@acme.example", "ip:192.0.2.17"),
     serial_number=0x0A1B2C,
 ).certificate
-CLIENT = ClientIdentity.of(CERTIFICATE, hostname="pay.acme.example", anchor_id="acme")
+CLIENT = ClientIdentity.of(CERTIFICATE, hostname="pay.acme.example", anchor_id="acme", issuers=[ROOT.certificate])
 DOUBTFUL = ClientIdentity.of(
     ROOT.leaf("device-17", extensions=[(x509.SubjectAlternativeName([x509.DNSName("bad..name")]), False)]).certificate,
     hostname="pay.acme.example",
     anchor_id="acme",
+    issuers=[ROOT.certificate],
 )
 
 MATCHING = {

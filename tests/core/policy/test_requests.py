@@ -31,7 +31,7 @@ def is_kept_out(rule: rules.Rule, facts: RequestFacts) -> bool:
 
 @pytest.mark.parametrize(
     ("raw", "path"),
-    [("/", "/"), ("/a", "/a"), ("/a/", "/a/"), ("/%61%C3%A4", "/aä"), ("/a;b=c", "/a;b=c"), ("/.well-known/x", "/.well-known/x"),
+    [("/", "/"), ("/a", "/a"), ("/a/", "/a/"), ("/%61%C3%A4", "/aä"), ("/.well-known/x", "/.well-known/x"),
      ("/a%20b", "/a b"), ("/..a/b..", "/..a/b..")],
 )  # fmt: skip
 def test_a_path_with_one_reading_is_decoded(raw: str, path: str) -> None:
@@ -39,7 +39,7 @@ def test_a_path_with_one_reading_is_decoded(raw: str, path: str) -> None:
 
 
 DOUBTFUL = (
-    "", "*", "a", "//", "//a", "/a//b", "/./a", "/a/.", "/..", "/a/../b", "/%2e%2e/b", "/a/%2E", "/a%2fb", "/a%2Fb", "/a\\b",
+    "", "*", "a", "//", "//a", "/a//b", "/./a", "/a/.", "/..", "/a/../b", "/%2e%2e/b", "/a/%2E", "/a%2fb", "/a%2Fb", "/a\\b", "/a;b=c", "/a%3fb", "/a#b",
     "/a%5cb", "/a%00", "/a\n", "/%zz", "/a%", "/a%2", "/%252e", "/%ff", "/a%C0%AF", "/\u202e", "http://a.example/", "/" + "a" * 8192,
 )  # fmt: skip
 

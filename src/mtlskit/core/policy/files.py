@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any
@@ -63,8 +64,7 @@ def _unique(members: list[tuple[str, Any]]) -> dict[str, Any]:
     """A member that comes twice would be skipped once."""
     found = dict(members)
     if len(found) < len(members):
-        names = [name for name, _ in members]
-        twice = next(name for name in names if names.count(name) > 1)
+        twice = next(name for name, count in Counter(name for name, _ in members).items() if count > 1)
         raise ValueError(f"the member {twice!r:.80} twice in one object")
     return found
 

@@ -21,7 +21,7 @@ from mtlskit.core.durations import read_moment
 from mtlskit.core.policy.compiled import compile_policies
 from mtlskit.core.policy.values import AccessPolicy, PolicyOutcome
 from mtlskit.core.request import RequestFacts
-from mtlskit.errors import ConfigurationError, MTLSError
+from mtlskit.errors import ConfigurationError
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class RecordedRequest:
             client = document["client"]
             identity = None if client is None else _client_from_dict(client)
             return cls(identity, facts, _flag(document["allowed"]))
-        except (KeyError, TypeError, ValueError, RecursionError, MTLSError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever stands in the line
             raise ConfigurationError(f"expected a recorded request, got {type(error).__name__}: {line!r:.80}") from None
 
 
@@ -123,11 +123,11 @@ def _client_to_dict(identity: ClientIdentity) -> dict[str, Any]:
 
 def _client_from_dict(client: dict[str, Any]) -> ClientIdentity:
     path, given, issuance = client["path"], client["presented"], client["issuance"]
-    presented = None if given is None else [_decoded(path[each] if isinstance(each, int) else each) for each in given]
+    presented = None if given is None else [_decoded(path[each] if type(each) is int else each) for each in given]
     leaf, *issuers = map(_certificate, path)
     return ClientIdentity.of(
         leaf,
-        hostname=client["hostname"],
+        hostname=_text(client["hostname"]) or "",
         anchor_id=_text(client["anchor_id"]),
         issuers=issuers,
         presented=None if presented is None else PresentedChain(tuple(presented)),
@@ -136,7 +136,7 @@ def _client_from_dict(client: dict[str, Any]) -> ClientIdentity:
 
 
 def _issuance(document: dict[str, Any]) -> Issuance:
-    return Issuance(authority=_text(document["authority"]), profile=_text(document["profile"]) or "")
+    return Issuance(authority=_text(document["authority"]), profile=_text(document["profile"]))
 
 
 def _text(value: object) -> str | None:

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any, Literal, TypeAlias
 
 from mtlskit.core.policy.document import Reading, fields_of, rule_to_dict, shown, text_at
-from mtlskit.core.rules.values import Rule, RuleGroup, checked_rules
+from mtlskit.core.rules.values import Rule, RuleGroup, check_size, checked_rules
 from mtlskit.errors import ConfigurationError
 
 _FIELDS = ("name", "decision", "include", "require", "exclude", "session_duration")
@@ -52,7 +52,7 @@ class AccessPolicy:
         session_duration: str = "",
     ) -> None:
         """Raises ConfigurationError for an unknown decision, no rule in `include`, or what is not a rule."""
-        values = {
+        values: dict[str, Any] = {
             "decision": _decision(decision, "decision"),
             "include": checked_rules(include, "include"),
             "require": checked_rules(require, "require"),
@@ -62,6 +62,7 @@ class AccessPolicy:
         }
         if not values["include"]:
             raise ConfigurationError(f"expected at least one rule to include in the policy {name!r}, got none")
+        check_size((*values["include"], *values["require"], *values["exclude"]))
         for field, value in values.items():
             object.__setattr__(self, field, value)
 

@@ -112,7 +112,10 @@ def spiffe_trust_domain(
 
 
 def fingerprint(sha256: str | None = None, *, one_of: Iterable[str] | None = None) -> Selected:
-    """SHA-256 of the certificate's DER in hexadecimal, of any case, with or without colons."""
+    """SHA-256 of the certificate's DER in hexadecimal, of any case, with or without colons.
+
+    Of both spellings that an ECDSA signature has: whoever has the certificate can write the other one.
+    """
     return _selected(Selector.FINGERPRINT, sha256, one_of)
 
 

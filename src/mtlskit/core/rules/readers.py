@@ -6,7 +6,6 @@ a path with dot segments), and what is not known, gives the key `UNREADABLE`: it
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from ipaddress import ip_address
@@ -17,11 +16,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.x509.oid import NameOID
 
-from mtlskit.core.certificates import ClientIdentity, only_value, public_key_id, to_der
+from mtlskit.core.certificates import ClientIdentity, only_value, public_key_id
 from mtlskit.core.names import SanType
 from mtlskit.core.request import ClientAddress, RequestFacts
 from mtlskit.core.rules.selectors import Selector, canonical_san
 from mtlskit.core.spiffe import claims_spiffe, is_spiffe_id, trust_domain_of
+from mtlskit.core.twins import fingerprints
 
 UNREADABLE: Final = None
 _UNREADABLE_ONLY: Final = (UNREADABLE,)
@@ -82,9 +82,8 @@ def _trust_domains(identity: ClientIdentity) -> Keys:
     return [UNREADABLE if key is None else trust_domain_of(str(key)) for key in _spiffe_ids(identity)]
 
 
-@lru_cache(_REMEMBERED)
-def _fingerprint(certificate: x509.Certificate) -> Keys:
-    return (hashlib.sha256(to_der(certificate)).hexdigest(),)
+def _fingerprints(identity: ClientIdentity) -> Keys:
+    return fingerprints(identity.certificate, identity.issuers[0] if identity.issuers else None)
 
 
 @lru_cache(_REMEMBERED)
@@ -131,7 +130,7 @@ _OF_CERTIFICATE: Final[dict[Selector, OfCertificate]] = {
     Selector.IP: _addresses,
     Selector.SPIFFE_ID: _spiffe_ids,
     Selector.SPIFFE_TRUST_DOMAIN: _trust_domains,
-    Selector.FINGERPRINT: lambda identity: _fingerprint(identity.certificate),
+    Selector.FINGERPRINT: _fingerprints,
     Selector.PUBLIC_KEY: lambda identity: _public_key(identity.certificate),
     Selector.SERIAL: lambda identity: (identity.serial_number,),
     Selector.KEY_TYPE: lambda identity: _key_type(identity.certificate),

@@ -24,7 +24,7 @@ _LONGEST_SERIAL: Final = 20  # octets (RFC 5280, 4.1.2.2)
 _HEXADECIMAL: Final = frozenset(string.hexdigits)
 _KEY_TYPE: Final = re.compile(r"ec-p(?:256|384|521)|ed25519|ed448|rsa-[1-9][0-9]{2,4}", re.ASCII)
 _KEY_FAMILY: Final = re.compile(r"ec-p?|ed|rsa-[0-9]{0,5}", re.ASCII)
-_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}", re.ASCII)  # RFC 9110, 5.6.2
+_METHOD: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Z-]{1,64}", re.ASCII)  # RFC 9110, 5.6.2 and 9.1; without lower case
 _DNS_START: Final = re.compile(r"[a-z0-9_][a-z0-9_.-]*", re.ASCII)
 _MAPPED: Final = IPv6Network("::ffff:0:0/96")
 _URI_AUTHORITY: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*", re.ASCII)
@@ -227,8 +227,8 @@ def _hostname(value: object) -> str:
 
 
 def _method(value: object) -> str:
-    if not isinstance(value, str) or not _TOKEN.fullmatch(value):
-        raise ConfigurationError(f"expected a request method, as 'GET', got {value!r:.80}")
+    if not isinstance(value, str) or not _METHOD.fullmatch(value):
+        raise ConfigurationError(f"expected a request method in upper case, as 'GET', got {value!r:.80}")
     return value
 
 

@@ -17,6 +17,8 @@ from mtlskit.core.given import member, members, several
 from mtlskit.core.rules.selectors import Form, Selector, Value, canonical
 from mtlskit.errors import ConfigurationError
 
+_NO_ZONES: Final = frozenset({"localtime", "posixrules", "Factory"})  # another one on each machine
+_MOST_RULES: Final = 100_000
 _DEEPEST: Final = 32  # rules inside of rules
 
 
@@ -138,7 +140,7 @@ class TimeWindow:
     def zone(self) -> ZoneInfo:
         """The time zone; raises ConfigurationError where this machine does not know it."""
         try:
-            return ZoneInfo(self.timezone)
+            return ZoneInfo("" if self.timezone in _NO_ZONES else self.timezone)
         except Exception:  # noqa: BLE001 - what it raises depends on the name: KeyError, ValueError, OSError, TypeError
             raise ConfigurationError(
                 f"expected a time zone of the IANA database, as 'Europe/Berlin', got {self.timezone!r:.80}"
@@ -233,6 +235,22 @@ def checked_rules(rules: Any, what: str) -> tuple[Rule, ...]:
         if not isinstance(rule, get_args(Rule)):
             raise ConfigurationError(f"expected a rule of mtlskit.rules at {what}[{index}], got {rule!r:.80}")
     return tuple(rules)
+
+
+def check_size(rules: Iterable[Rule]) -> None:
+    """Raises ConfigurationError for too many rules. A group counts as often as it is named: so often it is asked."""
+    sizes: dict[int, int] = {}
+    if sum(_size(rule, sizes) for rule in rules) > _MOST_RULES:
+        raise ConfigurationError(
+            f"expected at most {_MOST_RULES} rules in a policy, with those of its groups, got more"
+        )
+
+
+def _size(rule: Rule, sizes: dict[int, int]) -> int:
+    found = sizes.get(id(rule))
+    if found is None:
+        found = sizes[id(rule)] = 1 + sum(_size(each, sizes) for each in inner(rule))
+    return found
 
 
 def _put_rules(rule: Any, field: str, what: str) -> None:

@@ -138,11 +138,19 @@ def _evident(protocol: type[Any]) -> type[Any]:
             self.head.begins()
         protocol.data_received(self, data)
 
+    def on_headers_complete(self: Any) -> None:
+        target = self.url  # httptools keeps it, of the request that is read now; h11 leaves it in the path
+        if target[:1] not in (b"/", b""):
+            self.scope[TARGET_KEY] = target.decode("latin-1")
+        protocol.on_headers_complete(self)
+
     methods = {
         "connection_made": connection_made,
         "connection_lost": connection_lost,
         "data_received": data_received,
     }
+    if hasattr(protocol, "on_headers_complete"):
+        methods["on_headers_complete"] = on_headers_complete
     return type(f"Evident{protocol.__name__}", (protocol,), methods)
 
 
@@ -194,9 +202,6 @@ def _with_connection(app: Any, protocol: Any, transport: Any) -> Any:
     def with_connection(scope: Any, receive: Any, send: Any) -> Any:
         protocol.head.has_come()
         scope[SCOPE_KEY] = connection
-        target = getattr(protocol, "url", b"")  # httptools keeps it; h11 leaves it in the path
-        if target[:1] not in (b"/", b""):
-            scope[TARGET_KEY] = target.decode("latin-1")
         return app(scope, receive, send)
 
     return with_connection
