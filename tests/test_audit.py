@@ -20,11 +20,12 @@ from cryptography.x509 import ocsp
 from mtlskit.authority import CertificateAuthority, Denied, IssuanceRequest
 from mtlskit.authority.publishing import OCSPResponder
 from mtlskit.core.audit_events import EVENTS
-from mtlskit.core.certificates import SigningChain, to_der
+from mtlskit.core.certificates import SigningChain, to_der, to_pem
 from mtlskit.core.policy import AccessPolicy
 from mtlskit.core.rules import common_name
 from mtlskit.errors import IssuanceError, Unavailable
 from mtlskit.fetch import CertificateUploads
+from mtlskit.fetch.upload_authorities import AuthorityUploads
 from mtlskit.gate import Gate
 from mtlskit.ports import AuditRow, Store
 from mtlskit.resealing import reseal
@@ -106,7 +107,12 @@ class Life:
         device = self.acme.issue_client("upload", requester=WHO)
         uploaded = uploads.upload(device.to_pem(), requester=WHO)
         uploads.upload(device.to_pem(), requester=WHO)
+        uploads.replace(uploaded.id, device.to_pem(), requester=WHO)
         uploads.delete(uploaded.id, requester=WHO)
+        authorities = AuthorityUploads(self.store)
+        roots = to_pem([self.acme.certificate])
+        authorities.delete(authorities.upload(roots, requester=WHO).id, requester=WHO)
+        authorities.upload(roots, requester=WHO)
 
 
 def _last_list(issuer: Authority) -> x509.CertificateRevocationList:
@@ -188,6 +194,14 @@ CHANGES: dict[str, Callable[[Life], object]] = {
     ),
     "hostname.removed": lambda life: Gate(life.store).hostnames.remove("other.example"),
     "client_certificate.uploaded": lambda life: CertificateUploads(life.store).upload(life.device.to_pem()),
+    "client_certificate.replaced": lambda life: [
+        CertificateUploads(life.store).replace(each.id, life.device.to_pem())
+        for each in CertificateUploads(life.store).list()
+    ],
+    "ca_certificate.uploaded": lambda life: AuthorityUploads(life.store).upload(to_pem([life.acme.certificate])),
+    "ca_certificate.deleted": lambda life: [
+        AuthorityUploads(life.store).delete(each.id) for each in AuthorityUploads(life.store)
+    ],
     "client_certificate.deleted": lambda life: [
         CertificateUploads(life.store).delete(each.id) for each in CertificateUploads(life.store).list()
     ],

@@ -137,12 +137,13 @@ def _answer(server, tls, reader, number):
         name, _, value = line.partition(":")
         headers[name.lower()] = value.strip()
     body = reader.read(int(headers.get("content-length", 0)))
-    server.seen.append(Seen(_client(tls), number, method, path, headers, body))
+    seen = Seen(_client(tls), number, method, path, headers, body)
+    server.seen.append(seen)
     if path == "/cut":
         return False
     if path == "/slow":
         time.sleep(0.3)
-    status, more, content = server.routes.get(path) or (200, {}, _told(server.seen[-1]))
+    status, more, content = server.routes.get(path) or (200, {}, _told(seen))
     head = {"Content-Length": str(len(content)), **more}
     fields = "".join(f"{name}: {value}\r\n" for name, value in head.items())
     tls.sendall(f"HTTP/1.1 {status} X\r\n{fields}\r\n".encode("latin-1") + (b"" if method == "HEAD" else content))

@@ -1,187 +1,243 @@
-"""`mtls-certificate upload|list|delete`: the uploaded client certificates. Flags, texts and errors are wrangler's.
+"""`mtls-certificate` and `cert`: the uploaded certificates. Flags, prompts, texts and errors are wrangler's.
 
-Two things differ: dates are written as YYYY-MM-DD in UTC whatever the locale, and there are `--json`, `--yes` and
-`--password-file`. Errors are one line on stderr and exit status 2; a deletion that is not confirmed is status 0.
+What differs: dates are written as YYYY-MM-DD in UTC whatever the locale; there are `--json`, `--yes`, PKCS #12,
+passwords, `show` and `replace`; a question that nobody answers is an error instead of a yes. Errors are one line on
+stderr and exit status 2; a deletion that is not confirmed is status 0.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from datetime import datetime
+import heapq
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from functools import wraps
-from pathlib import Path
-from typing import Any, ParamSpec
+from typing import Any, Final, TypeAlias
 
 import click
 
-from mtlskit.cli.options import rehearse
-from mtlskit.errors import MTLSError, NotFound
+from mtlskit.cli.options import json_option, opened_or_made, rehearse, requester_option
+from mtlskit.cli.output import print_json, print_json_list
+from mtlskit.cli.upload_files import Refused, confirmed, content, one_line_errors
+from mtlskit.cli.upload_material import Material, material_options
+from mtlskit.cli.upload_words import called, entry, shown, tell_upload, tell_whole
+from mtlskit.cli.words import escaped
+from mtlskit.errors import NotFound
+from mtlskit.fetch.upload_authorities import AuthorityUploads
 from mtlskit.fetch.uploads import CertificateUploads, UploadedCertificate
-from mtlskit.stores import open_store
+from mtlskit.ports import Store
 
-_P = ParamSpec("_P")
+_Uploads: TypeAlias = CertificateUploads | AuthorityUploads
+_Choice: TypeAlias = tuple[_Uploads, UploadedCertificate]
+_BOTH: Final = "can't provide both --id and --name."
+_NEITHER: Final = "must provide --id or --name."
+
+_store_of_all = click.option(
+    "--store", "store_url", default="sqlite:///mtlskit.db", show_default=True, envvar="MTLSKIT_STORE",
+    help="Where certificates are kept.",
+)  # fmt: skip
+_id_option = click.option("--id", "certificate_id", help="The ID of the mTLS certificate.")
+_name_option = click.option("--name", help="The name of the certificate.")
+_yes_option = click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 
 
-class Refused(click.ClickException):
-    """What the command line could not do, in one line."""
+def _with_store(command: Callable[..., None]) -> Callable[..., None]:
+    """Gives a command the URL of the store, which may stand before it or behind; one line for what goes wrong."""
 
-    exit_code = 2
-
-
-def _one_line_errors(command: Callable[_P, None]) -> Callable[_P, None]:
+    @click.option("--store", "own_store", help="Where certificates are kept.")
+    @click.pass_obj
     @wraps(command)
-    def run(*arguments: _P.args, **options: _P.kwargs) -> None:
-        try:
-            command(*arguments, **options)
-        except MTLSError as error:
-            raise Refused(" ".join(str(error).split())) from error
+    def run(store_url: str, /, own_store: str | None, **options: Any) -> None:
+        one_line_errors(command)(own_store or store_url, **options)
 
     return run
 
 
-_json_option = click.option("--json", "as_json", is_flag=True, help="Write JSON to stdout and nothing else.")
-
-
 @click.group("mtls-certificate")
-@click.option(
-    "--store",
-    "store_url",
-    default="sqlite:///mtlskit.db",
-    show_default=True,
-    envvar="MTLSKIT_STORE",
-    help="Where certificates are kept.",
-)
+@_store_of_all
 @click.pass_context
 def mtls_certificate(context: click.Context, store_url: str) -> None:
     """Manage certificates used for mTLS connections."""
     context.obj = store_url
 
 
+@click.group()
+@_store_of_all
+@click.pass_context
+def cert(context: click.Context, store_url: str) -> None:
+    """Manage client certificates and CA certificates used for mTLS connections."""
+    context.obj = store_url
+
+
+@cert.group("upload")
+def cert_upload() -> None:
+    """Upload a new certificate."""
+
+
 @mtls_certificate.command()
-@click.option("--cert", required=True, help="The path to a certificate file (.pem) with the chain, leaf first.")
-@click.option("--key", required=True, help="The path to a file (.pem) with the leaf's private key.")
-@click.option("--name", help="The name of the certificate.")
-@click.option("--password-file", help="The path to a file with the password of an encrypted key.")
-@_json_option
-@click.pass_obj
-@_one_line_errors
-def upload(store_url: str, cert: str, key: str, name: str | None, password_file: str | None, as_json: bool) -> None:
+@material_options
+@_name_option
+@requester_option
+@json_option
+@_with_store
+def upload(store_url: str, name: str | None, requester: str, as_json: bool, **given: Any) -> None:
     """Upload an mTLS certificate."""
-    chain, private_key = _content(cert), _content(key)
-    password = None if password_file is None else _content(password_file).rstrip(b"\r\n")
-    called = f" {name}" if name else ""
+    settings: dict[str, Any] = {"name": name, "requester": requester}
+    material = Material.read(**given)
     if not as_json:
-        click.echo(f"Uploading mTLS Certificate{called}...")
-    settings: dict[str, Any] = {"name": name, "password": password}
-    rehearse(store_url, lambda store: CertificateUploads(store).upload(chain, private_key, **settings))
-    with _uploads(store_url) as uploads:
-        done = uploads.upload(chain, private_key, **settings)
-    if as_json:
-        click.echo(json.dumps(_as_dict(done)))
-        return
-    click.echo(f"Success! Uploaded mTLS Certificate{called}")
-    click.echo(f"ID: {done.id}\nIssuer: {done.issuer}\nExpires on {_date(done.expires_on)}")
+        click.echo(f"Uploading mTLS Certificate{called(name)}...")
+    rehearse(store_url, lambda store: material.upload(CertificateUploads(store), **settings))
+    with opened_or_made(store_url) as store:
+        done = material.upload(CertificateUploads(store), **settings)
+    tell_upload(done, f"Uploaded mTLS Certificate{called(name)}", as_json)
+
+
+cert_upload.add_command(upload, "mtls-certificate")
+
+
+@cert_upload.command("certificate-authority")
+@click.option("--ca-cert", required=True, help="The path to a certificate file (.pem) with one or several CAs.")
+@_name_option
+@requester_option
+@json_option
+@_with_store
+def upload_authority(store_url: str, ca_cert: str, name: str | None, requester: str, as_json: bool) -> None:
+    """Upload CA certificates."""
+    settings: dict[str, Any] = {"name": name, "requester": requester}
+    certificates = content(ca_cert)
+    if not as_json:
+        click.echo(f"Uploading CA Certificate{called(name)}...")
+    rehearse(store_url, lambda store: AuthorityUploads(store).upload(certificates, **settings))
+    with opened_or_made(store_url) as store:
+        done = AuthorityUploads(store).upload(certificates, **settings)
+    tell_upload(done, f"Uploaded CA Certificate{called(name)}", as_json)
+
+
+@mtls_certificate.command()
+@click.option("--id", "certificate_id", required=True, help="The ID of the mTLS certificate to replace.")
+@material_options
+@click.option("--name", help="Its new name; without, it keeps the one that it has.")
+@requester_option
+@json_option
+@_with_store
+def replace(
+    store_url: str, certificate_id: str, name: str | None, requester: str, as_json: bool, **given: Any
+) -> None:  # fmt: skip
+    """Put another chain and key under the ID of an mTLS certificate."""
+    material = Material.read(**given)
+    if not as_json:
+        click.echo(f"Replacing mTLS Certificate {escaped(certificate_id)}...")
+    rehearse(store_url, lambda store: _of_id([CertificateUploads(store)], certificate_id))
+    with opened_or_made(store_url) as store:
+        uploads = CertificateUploads(store)
+        _of_id([uploads], certificate_id)
+        done = material.replace(uploads, certificate_id, name=name, requester=requester)
+    tell_upload(done, f"Replaced mTLS Certificate {done.id}", as_json)
 
 
 @mtls_certificate.command("list")
-@_json_option
-@click.pass_obj
-@_one_line_errors
+@json_option
+@_with_store
 def list_certificates(store_url: str, as_json: bool) -> None:
     """List uploaded mTLS certificates."""
-    with _uploads(store_url) as uploads:
-        found = uploads.list()
-    if as_json:
-        click.echo(json.dumps([_as_dict(each) for each in found]))
-        return
-    for each in found:
-        click.echo(_entry(each) + "\n")
+    with opened_or_made(store_url) as store:
+        _tell_all(iter(CertificateUploads(store)), as_json)
+
+
+@cert.command("list")
+@json_option
+@_with_store
+def list_all(store_url: str, as_json: bool) -> None:
+    """List uploaded mTLS certificates and CA certificates."""
+    with opened_or_made(store_url) as store:
+        _tell_all(heapq.merge(*_of_both_kinds(store), key=lambda each: each.id), as_json)
 
 
 @mtls_certificate.command()
-@click.option("--id", "certificate_id", help="The ID of the mTLS certificate to delete.")
-@click.option("--name", help="The name of the mTLS certificate to delete.")
-@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
-@_json_option
-@click.pass_obj
-@_one_line_errors
-def delete(store_url: str, certificate_id: str | None, name: str | None, yes: bool, as_json: bool) -> None:
+@_id_option
+@_name_option
+@json_option
+@_with_store
+def show(store_url: str, certificate_id: str | None, name: str | None, as_json: bool) -> None:
+    """Show an mTLS certificate and its chain; never its key."""
+    _check_choice(certificate_id, name, _BOTH, _NEITHER)
+    rehearse(store_url, lambda store: _chosen([CertificateUploads(store)], certificate_id, name))
+    with opened_or_made(store_url) as store:
+        uploads = CertificateUploads(store)
+        _, chosen = _chosen([uploads], certificate_id, name)
+        tell_whole(chosen, uploads.certificates(chosen.id), as_json)
+
+
+@mtls_certificate.command()
+@_id_option
+@_name_option
+@_yes_option
+@requester_option
+@json_option
+@_with_store
+def delete(store_url: str, certificate_id: str | None, name: str | None, **options: Any) -> None:
     """Delete an mTLS certificate."""
-    rehearse(store_url, lambda store: _chosen(CertificateUploads(store), certificate_id, name))
-    with _uploads(store_url) as uploads:
-        chosen = _chosen(uploads, certificate_id, name)
-        shown = f"{chosen.id} ({chosen.name})" if chosen.name else chosen.id
-        deleted = yes or click.confirm(f"Are you sure you want to delete certificate {shown}?", err=as_json)
+    _check_choice(certificate_id, name, _BOTH, _NEITHER)
+    _delete(store_url, lambda store: _chosen([CertificateUploads(store)], certificate_id, name), **options)
+
+
+@cert.command("delete")
+@_id_option
+@_name_option
+@_yes_option
+@requester_option
+@json_option
+@_with_store
+def delete_any(store_url: str, certificate_id: str | None, name: str | None, **options: Any) -> None:
+    """Delete an mTLS certificate or a CA certificate."""
+    _check_choice(certificate_id, name, _BOTH.capitalize(), _NEITHER.capitalize())
+    _delete(store_url, lambda store: _chosen(_of_both_kinds(store), certificate_id, name), **options)
+
+
+def _delete(store_url: str, choose: Callable[[Store], _Choice], *, yes: bool, requester: str, as_json: bool) -> None:
+    rehearse(store_url, choose)
+    with opened_or_made(store_url) as store:
+        uploads, chosen = choose(store)
+        question = f"Are you sure you want to delete certificate {shown(chosen)}?"
+        deleted = yes or confirmed(question, on_stderr=as_json)
         if deleted:
-            uploads.delete(chosen.id)
+            uploads.delete(chosen.id, requester=requester)
     if as_json:
-        click.echo(json.dumps({"id": chosen.id, "deleted": deleted}))
+        print_json({"id": chosen.id, "deleted": deleted})
     else:
-        click.echo(f"Deleted certificate {shown} successfully" if deleted else "Not deleting")
+        click.echo(f"Deleted certificate {shown(chosen)} successfully" if deleted else "Not deleting")
 
 
-def _chosen(uploads: CertificateUploads, certificate_id: str | None, name: str | None) -> UploadedCertificate:
+def _check_choice(certificate_id: str | None, name: str | None, both: str, neither: str) -> None:
     if certificate_id and name:
-        raise Refused("can't provide both --id and --name.")
+        raise Refused(both)
+    if not certificate_id and not name:
+        raise Refused(neither)
+
+
+def _chosen(kinds: Sequence[_Uploads], certificate_id: str | None, name: str | None) -> _Choice:
     if certificate_id:
-        return _of_id(uploads, certificate_id)
-    if not name:
-        raise Refused("must provide --id or --name.")
-    found = uploads.list(name)
+        return _of_id(kinds, certificate_id)
+    found = [(uploads, each) for uploads in kinds for each in uploads.list(name, limit=2)]
     if len(found) != 1:
         problem = "multiple certificates" if found else "certificate not"
-        raise Refused(f'{problem} found with name "{name}"')
+        raise Refused(f'{problem} found with name "{escaped(name or "")}"')
     return found[0]
 
 
-def _of_id(uploads: CertificateUploads, certificate_id: str) -> UploadedCertificate:
-    try:
-        return uploads.get(certificate_id)
-    except NotFound:
-        raise Refused(f'certificate not found with id "{certificate_id}"') from None
+def _of_id(kinds: Sequence[_Uploads], certificate_id: str) -> _Choice:
+    for uploads in kinds:
+        with suppress(NotFound):
+            return uploads, uploads.get(certificate_id)
+    raise Refused(f'certificate not found with id "{escaped(certificate_id)}"')
 
 
-@contextmanager
-def _uploads(store_url: str) -> Iterator[CertificateUploads]:
-    store = open_store(store_url)
-    try:
-        yield CertificateUploads(store)
-    finally:
-        store.close()
+def _of_both_kinds(store: Store) -> tuple[CertificateUploads, AuthorityUploads]:
+    return CertificateUploads(store), AuthorityUploads(store)
 
 
-def _content(path: str) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except (OSError, ValueError):
-        raise Refused(f"Could not read file: {path}") from None
-
-
-def _entry(uploaded: UploadedCertificate) -> str:
-    lines = [f"ID: {uploaded.id}"]
-    if uploaded.name:
-        lines.append(f"Name: {uploaded.name}")
-    lines += [
-        f"Issuer: {uploaded.issuer}",
-        f"Created on: {_date(uploaded.uploaded_on)}",
-        f"Expires on: {_date(uploaded.expires_on)}",
-    ]
-    return "\n".join(lines)
-
-
-def _as_dict(uploaded: UploadedCertificate) -> dict[str, Any]:
-    """As the API of Cloudflare's certificate store names them."""
-    return {
-        "id": uploaded.id,
-        "name": uploaded.name,
-        "issuer": uploaded.issuer,
-        "serial_number": f"{uploaded.serial_number:X}",
-        "uploaded_on": uploaded.uploaded_on.isoformat(),
-        "expires_on": uploaded.expires_on.isoformat(),
-    }
-
-
-def _date(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%d}"
+def _tell_all(found: Iterable[UploadedCertificate], as_json: bool) -> None:
+    if as_json:
+        print_json_list(each.document() for each in found)
+        return
+    for each in found:
+        click.echo(entry(each) + "\n")

@@ -43,6 +43,7 @@ _COMMANDS = {
         "mtls_certificate",
         "Manage the client certificates that bindings go out with.",
     ),
+    "cert": ("mtlskit.cli.certificates", "cert", "Manage client certificates, and the CA certificates of servers."),
 }
 
 

@@ -25,6 +25,9 @@ EVENTS: Final = (
     "hostname.replaced",
     "hostname.removed",
     "client_certificate.uploaded",
+    "client_certificate.replaced",
     "client_certificate.deleted",
+    "ca_certificate.uploaded",
+    "ca_certificate.deleted",
     "keys.resealed",
 )

@@ -12,12 +12,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, Literal, TypeAlias, TypeVar, assert_never
 
+from cryptography import x509
+
 from mtlskit.core.certificates import SigningChain
 from mtlskit.fetch import preflight
 from mtlskit.fetch.exchange import Exchange, Route, Step
 from mtlskit.fetch.lanes import AsyncLane, Lane
 from mtlskit.fetch.messages import DEFAULT_TIMEOUT, Request, Response, redirect_of, timeout_of
+from mtlskit.fetch.sources import CertificateSource
 from mtlskit.fetch.targets import BoundOrigins, Target
+from mtlskit.locks import ForkSafeLock
 
 _log = logging.getLogger("mtlskit.fetch")
 
@@ -28,40 +32,80 @@ _Lane = TypeVar("_Lane", Lane, AsyncLane)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bound:
-    """What a binding stands for: a name, the chain to authenticate with, and its origins (none: each call's own)."""
+    """What a binding stands for: a name, where its certificate is from, and its origins (none: each call's own)."""
 
     name: str
-    chain: SigningChain
+    source: CertificateSource
     origins: BoundOrigins
 
 
 class _Binding(Generic[_Lane]):
     """What the two kinds of binding share: everything but the sending."""
 
-    def __init__(self, bound: Bound, lane: _Lane, plain: _Lane, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, bound: Bound, make_lane: Callable[[SigningChain], _Lane], plain: _Lane, clock: Callable[[], datetime]
+    ) -> None:
         self._bound = bound
-        self._certified: _Lane = lane
+        self._make_lane: Callable[[SigningChain], _Lane] = make_lane
+        self._certified: _Lane = make_lane(bound.source.current())
         self._plain: _Lane = plain
         self._clock = clock
+        self._lock = ForkSafeLock()
 
     @property
     def name(self) -> str:
         """The name it is bound to."""
         return self._bound.name
 
+    @property
+    def certificate(self) -> x509.Certificate:
+        """The client certificate that the next call goes out with. Raises MTLSError where its source has none."""
+        return self._chain_of(self._lane_now()).certificate
+
+    @property
+    def origins(self) -> BoundOrigins:
+        """The origins that it may go to; none: each call's own."""
+        return self._bound.origins
+
     def ssl_context(self) -> ssl.SSLContext:
-        """The context with this binding's certificate, for other libraries that take one. Never change it."""
-        return self._certified.context()
+        """The context with this binding's certificate, for other libraries that take one. Never change it.
 
-    def _start(self, url: str, request: Request, redirect: str) -> Exchange:
+        When the certificate is renewed or replaced, a context that was given before keeps the one it had.
+        """
+        return self._lane_now().context()
+
+    def _start(self, url: str, request: Request, redirect: str) -> tuple[Exchange, _Lane]:
+        """The exchange, and the lane that all of it goes over where it takes the certificate along."""
         exchange = Exchange.start(Target.parse(url), request, bound=self._bound.origins, redirect=redirect_of(redirect))
-        preflight.check_usable(self._bound.chain, self._clock())
-        return exchange
+        lane = self._lane_now()
+        preflight.check_usable(self._chain_of(lane), self._clock())
+        return exchange, lane
 
-    def _lane(self, step: Step) -> _Lane:
+    def _lane_now(self) -> _Lane:
+        """The lane of the source's present certificate; one of another content is retired."""
+        chain, lane = self._bound.source.current(), self._certified
+        return lane if lane.chain is chain else self._changed_to(chain)
+
+    def _changed_to(self, chain: SigningChain) -> _Lane:
+        with self._lock:
+            old = self._certified
+            if self._chain_of(old).fingerprint() == chain.fingerprint():
+                old.chain = chain
+                return old
+            new = self._certified = self._make_lane(chain)
+        old.retire()
+        _log.info("%s goes on with the certificate %x", self.name, chain.serial_number)
+        return new
+
+    @staticmethod
+    def _chain_of(lane: _Lane) -> SigningChain:
+        assert lane.chain is not None
+        return lane.chain
+
+    def _lane(self, step: Step, certified: _Lane) -> _Lane:
         match step.route:
             case Route.CERTIFICATE:
-                return self._certified
+                return certified
             case Route.PLAIN:
                 _log.info("following a redirect to %s without the certificate of %s", step.target.origin, self.name)
                 return self._plain
@@ -69,7 +113,7 @@ class _Binding(Generic[_Lane]):
                 assert_never(step.route)
 
     def __repr__(self) -> str:
-        subject = preflight.subject_of(self._bound.chain.certificate)
+        subject = preflight.subject_of(self._chain_of(self._certified).certificate)
         return f"<{type(self).__name__} {self.name} {subject!r} origins=[{self._bound.origins}]>"
 
 
@@ -97,10 +141,10 @@ class Binding(_Binding[Lane]):
         byte is sent), HandshakeError (the server's), ClientCertificateRefused, FetchError.
         """
         seconds = timeout_of(timeout)
-        exchange = self._start(url, Request.of(method, headers, body, json), redirect)
+        exchange, certified = self._start(url, Request.of(method, headers, body, json), redirect)
         step = exchange.first
         while True:
-            following = exchange.after(step, self._lane(step).send(step, seconds))
+            following = exchange.after(step, self._lane(step, certified).send(step, seconds))
             if isinstance(following, Response):
                 return following
             step = following
@@ -122,10 +166,10 @@ class AsyncBinding(_Binding[AsyncLane]):
     ) -> Response:
         """As `Binding.fetch`."""
         seconds = timeout_of(timeout)
-        exchange = self._start(url, Request.of(method, headers, body, json), redirect)
+        exchange, certified = self._start(url, Request.of(method, headers, body, json), redirect)
         step = exchange.first
         while True:
-            following = exchange.after(step, await self._lane(step).send(step, seconds))
+            following = exchange.after(step, await self._lane(step, certified).send(step, seconds))
             if isinstance(following, Response):
                 return following
             step = following

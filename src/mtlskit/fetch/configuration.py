@@ -1,8 +1,9 @@
-"""Bindings as they stand in `wrangler.toml`. Owns that file's words; the errors are wrangler's.
+"""Bindings as they stand in a file. Owns the words of `wrangler.toml`, whose errors are wrangler's.
 
     mtls_certificates = [{ binding = "MY_CERT", certificate_id = "<id>" }]      # at the top, or under [env.NAME]
 
 A named environment does not inherit bindings. `origins` in an entry is ours: the origins the certificate may go to.
+A file whose name begins with `mtlskit` has the form of `own_file`.
 """
 
 from __future__ import annotations
@@ -16,19 +17,21 @@ from pathlib import Path
 from typing import Any
 
 from mtlskit.errors import ConfigurationError
+from mtlskit.fetch.own_file import AuthorityEntry, FilesEntry, own_entry, own_section
 from mtlskit.fetch.targets import BoundOrigins
 
 _log = logging.getLogger("mtlskit.fetch")
 _FIELD = "mtls_certificates"
+_OWN = "mtlskit"
 _KNOWN = frozenset({"binding", "certificate_id", "remote", "origins"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BindingEntry:
-    """One binding of a configuration: its name, the id of an uploaded certificate, and its origins if it names any."""
+    """One binding of a configuration: its name, where its certificate is from, and its origins if it names any."""
 
     binding: str
-    certificate_id: str
+    certificate: str | FilesEntry | AuthorityEntry  # text: the id of an upload
     origins: BoundOrigins = field(default_factory=lambda: BoundOrigins(()))
 
 
@@ -39,6 +42,8 @@ def read_bindings(path: str | Path, *, environment: str | None = None) -> tuple[
     that it has not, or an entry of the wrong form. Fields that are not known are warned about.
     """
     document = _load(Path(path))
+    if Path(path).name.startswith(_OWN):
+        return _own_bindings(document, environment, Path(path))
     section, where = _section(document, environment, str(path))
     entries = section.get(_FIELD, ())
     if not isinstance(entries, list | tuple):
@@ -46,6 +51,21 @@ def read_bindings(path: str | Path, *, environment: str | None = None) -> tuple[
     found = tuple(_entry(each, f"{where}{_FIELD}[{index}]", str(path)) for index, each in enumerate(entries))
     _check_distinct(found, str(path))
     return found
+
+
+def _own_bindings(document: Mapping[str, Any], environment: str | None, path: Path) -> tuple[BindingEntry, ...]:
+    try:
+        table, where = own_section(document, environment)
+        return tuple(
+            BindingEntry(
+                binding=name,
+                certificate=own_entry(entry, f"{where}.{name}", path.parent),
+                origins=_origins(entry, f"{where}.{name}", ""),
+            )
+            for name, entry in table.items()
+        )
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{path}: {error}") from None
 
 
 def _load(path: Path) -> Mapping[str, Any]:
@@ -114,19 +134,19 @@ def _entry(entry: object, where: str, path: str) -> BindingEntry:
     for name in entry.keys() - _KNOWN:
         _log.warning('%s: Unexpected fields found in %s field: "%s"', path, where, name)
     return BindingEntry(
-        binding=entry["binding"], certificate_id=entry["certificate_id"], origins=_origins(entry, where, path)
+        binding=entry["binding"], certificate=entry["certificate_id"], origins=_origins(entry, where, f"{path}: ")
     )
 
 
-def _origins(entry: Mapping[str, Any], where: str, path: str) -> BoundOrigins:
+def _origins(entry: Mapping[str, Any], where: str, before: str) -> BoundOrigins:
     if "origins" not in entry:
         return BoundOrigins(())
     try:
         found = BoundOrigins.parse(entry["origins"])
     except ConfigurationError as error:
-        raise ConfigurationError(f'{path}: "{where}.origins": {error}') from error
+        raise ConfigurationError(f'{before}"{where}.origins": {error}') from error
     if not found:  # no origins at all is not "each call's own"
-        raise ConfigurationError(f'{path}: "{where}.origins": expected at least one origin, got none')
+        raise ConfigurationError(f'{before}"{where}.origins": expected at least one origin, got none')
     return found
 
 

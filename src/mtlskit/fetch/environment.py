@@ -5,20 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Generic, Self, TypeAlias, TypeVar
+from typing import Any, Generic, Self, TypeAlias, TypeVar
 
 from cryptography import x509
 
 from mtlskit.backends import get_backend
 from mtlskit.core.certificates import SigningChain
-from mtlskit.errors import ConfigurationError, NotFound, UnknownBinding
+from mtlskit.errors import ConfigurationError, MTLSError, NotFound, UnknownBinding
 from mtlskit.fetch.binding import AsyncBinding, Binding, Bound
 from mtlskit.fetch.configuration import BindingEntry, read_bindings
 from mtlskit.fetch.lanes import AsyncLane, Connector, Lane
+from mtlskit.fetch.sources import CertificateSource, GivenChain, Looks, UploadedChain
 from mtlskit.fetch.targets import BoundOrigins
-from mtlskit.fetch.uploads import CertificateUploads, utc_now
+from mtlskit.fetch.uploads import utc_now
 from mtlskit.ports import Backend, ServerTrust, Store
 
 Trust: TypeAlias = ServerTrust | str | Sequence[x509.Certificate]
@@ -26,17 +28,17 @@ Trust: TypeAlias = ServerTrust | str | Sequence[x509.Certificate]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientCertificate:
-    """What a name is bound to in code: a chain with its key, or the id of an uploaded one, and the origins it is for.
+    """What a name is bound to in code: a chain with its key, the id of an uploaded one, or a source, and its origins.
 
     `origins` are texts as `https://host[:port]`, the host of one with `*.` before it standing for exactly one label
     more. Without any, the certificate goes to the origin of each call's URL.
     """
 
-    certificate: SigningChain | str
+    certificate: SigningChain | str | CertificateSource
     origins: Sequence[str] = ()
 
 
-Source: TypeAlias = ClientCertificate | SigningChain | str
+Source: TypeAlias = ClientCertificate | SigningChain | CertificateSource | str
 _Binding = TypeVar("_Binding", Binding, AsyncBinding)
 _Lane = TypeVar("_Lane", Lane, AsyncLane)
 
@@ -61,8 +63,8 @@ class _Environment(Generic[_Binding, _Lane]):
 
         Raises ConfigurationError for a name, an id, origins or a backend that cannot be used.
         """
-        uploads = None if store is None else CertificateUploads(store)
-        bound = [_bound(self, name, source, uploads) for name, source in bindings.items()]
+        uploaded = _no_store if store is None else _uploaded_in(store)
+        bound = [_bound(self, name, source, uploaded) for name, source in bindings.items()]
         self._open(bound, Connector(get_backend(backend), _trusted(trust)), clock)
 
     @classmethod
@@ -76,7 +78,8 @@ class _Environment(Generic[_Binding, _Lane]):
         trust: Trust = ServerTrust.CERTIFI,
         clock: Callable[[], datetime] = utc_now,
     ) -> Self:
-        """The bindings of a `wrangler.toml`, or those of its `[env.<environment>]`, which inherits none.
+        """The bindings of a `wrangler.toml` (`.json`, `.jsonc`) or `mtlskit.toml`, or those of its named `environment`,
+        which inherits none.
 
         Raises ConfigurationError, naming file and place, for a file, an entry or a certificate id that is not good.
         """
@@ -94,25 +97,23 @@ class _Environment(Generic[_Binding, _Lane]):
         trust: Trust,
         clock: Callable[[], datetime],
     ) -> Self:
-        sources = {
-            entry.binding: ClientCertificate(
-                certificate=entry.certificate_id, origins=tuple(map(str, entry.origins.patterns))
-            )
-            for entry in entries
-        }
         try:
+            sources = {entry.binding: _from_entry(entry, store) for entry in entries}
             return cls(sources, store=store, backend=backend, trust=trust, clock=clock)
-        except ConfigurationError as error:
+        except MTLSError as error:
             raise ConfigurationError(f"{path}: {error}") from error
 
     def _open(self, bound: Sequence[Bound], connector: Connector, clock: Callable[[], datetime]) -> None:
-        plain = self._lane_class(connector, None)
-        self._lanes: list[_Lane] = [plain]
-        self._bindings: dict[str, _Binding] = {}
-        for each in bound:
-            lane = self._lane_class(connector, each.chain)
-            self._lanes.append(lane)
-            self._bindings[each.name] = self._binding_class(each, lane, plain, clock)  # type: ignore[arg-type]
+        self._plain: _Lane = self._lane_class(connector, None)
+        make_lane = partial(self._lane_class, connector)
+        self._bindings: dict[str, _Binding] = {
+            each.name: self._binding_class(each, make_lane, self._plain, clock)  # type: ignore[arg-type]
+            for each in bound
+        }
+
+    def _lanes(self) -> Iterator[Any]:
+        yield self._plain
+        yield from (each._certified for each in self._bindings.values())
 
     def __getitem__(self, name: str) -> _Binding:
         """The binding of that name; raises UnknownBinding."""
@@ -155,7 +156,7 @@ class Environment(_Environment[Binding, Lane]):
 
     def close(self) -> None:
         """Closes all connections of this process. The environment may be used again after."""
-        for lane in self._lanes:
+        for lane in self._lanes():
             lane.close()
 
     def __enter__(self) -> Self:
@@ -178,7 +179,7 @@ class AsyncEnvironment(_Environment[AsyncBinding, AsyncLane]):
 
     async def aclose(self) -> None:
         """Closes all connections of the running event loop. The environment may be used again after."""
-        for lane in self._lanes:
+        for lane in self._lanes():
             await lane.close()
 
     async def __aenter__(self) -> Self:
@@ -190,26 +191,52 @@ class AsyncEnvironment(_Environment[AsyncBinding, AsyncLane]):
         await self.aclose()
 
 
-def _bound(environment: object, name: str, source: Source, uploads: CertificateUploads | None) -> Bound:
+def _bound(environment: object, name: str, source: Source, uploaded: Callable[[str, str], CertificateSource]) -> Bound:
     taken = isinstance(name, str) and (name.startswith("_") or hasattr(type(environment), name))
     if not isinstance(name, str) or not name or taken:
         raise ConfigurationError(f"expected a name that a binding can have, got {name!r}")
     given = source if isinstance(source, ClientCertificate) else ClientCertificate(certificate=source)
-    chain = given.certificate
-    if not isinstance(chain, SigningChain):
-        chain = _uploaded(name, chain, uploads)
-    return Bound(name=name, chain=chain, origins=BoundOrigins.parse(given.origins))
+    match given.certificate:
+        case SigningChain():
+            found: CertificateSource = GivenChain(given.certificate)
+        case str():
+            found = uploaded(name, given.certificate)
+        case CertificateSource():
+            found = given.certificate
+        case _:
+            raise ConfigurationError(
+                f"expected a chain with its key, the id of an upload or a source for the binding {name!r}, "
+                f"got {type(given.certificate).__name__}"
+            )
+    return Bound(name=name, source=found, origins=BoundOrigins.parse(given.origins))
 
 
-def _uploaded(name: str, certificate_id: str, uploads: CertificateUploads | None) -> SigningChain:
-    if uploads is None:
-        raise ConfigurationError(f"expected a store for the certificate {certificate_id!r} of {name!r}, got none")
+def _from_entry(entry: BindingEntry, store: Store) -> ClientCertificate:
+    origins = tuple(map(str, entry.origins.patterns))
+    if isinstance(entry.certificate, str):
+        return ClientCertificate(certificate=entry.certificate, origins=origins)
     try:
-        return uploads.signing_chain(certificate_id)
-    except NotFound:
-        raise ConfigurationError(
-            f"expected the id of an uploaded certificate for the binding {name!r}, got {certificate_id!r}"
-        ) from None
+        return ClientCertificate(certificate=entry.certificate.source(store), origins=origins)
+    except MTLSError as error:
+        raise ConfigurationError(f"{error} for the binding {entry.binding!r}") from error
+
+
+def _no_store(name: str, certificate_id: str) -> CertificateSource:
+    raise ConfigurationError(f"expected a store for the certificate {certificate_id!r} of {name!r}, got none")
+
+
+def _uploaded_in(store: Store) -> Callable[[str, str], CertificateSource]:
+    poll = Looks(store.poll, "the store of uploaded certificates")
+
+    def uploaded(name: str, certificate_id: str) -> CertificateSource:
+        try:
+            return UploadedChain(store, certificate_id, poll=poll)
+        except NotFound:
+            raise ConfigurationError(
+                f"expected the id of an uploaded certificate for the binding {name!r}, got {certificate_id!r}"
+            ) from None
+
+    return uploaded
 
 
 def _trusted(trust: Trust) -> ServerTrust | tuple[x509.Certificate, ...]:

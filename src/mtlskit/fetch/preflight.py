@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from itertools import pairwise
+from typing import TypeVar
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -12,6 +13,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from mtlskit.core.certificates import SigningChain
 from mtlskit.errors import CertificateError
+
+_Extension = TypeVar("_Extension", bound=x509.ExtensionType)
 
 
 def check_usable(chain: SigningChain, now: datetime) -> None:
@@ -34,18 +37,29 @@ def check_validity(certificate: x509.Certificate, now: datetime) -> None:
 
 
 def check_purpose(leaf: x509.Certificate) -> None:
-    """Raises CertificateError if the leaf names its purposes and clientAuth is not one of them."""
+    """Raises CertificateError if the leaf names its purposes and clientAuth is not one of them, or what its key is
+    used for and signing is not (RFC 5280, 4.2.1.3 and 4.2.1.12)."""
     try:
-        usage = leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-    except x509.ExtensionNotFound:
-        return
-    except ValueError:
+        extensions = leaf.extensions
+        purposes, usage = _value_of(extensions, x509.ExtendedKeyUsage), _value_of(extensions, x509.KeyUsage)
+    except (ValueError, TypeError):
         raise CertificateError(f"expected readable extensions, got others in {subject_of(leaf)!r}") from None
-    if ExtendedKeyUsageOID.CLIENT_AUTH not in usage:
-        found = ", ".join(sorted(oid.dotted_string for oid in usage))
+    if purposes is not None and ExtendedKeyUsageOID.CLIENT_AUTH not in purposes:
+        found = ", ".join(sorted(oid.dotted_string for oid in purposes))
         raise CertificateError(
             f"expected a certificate with the key purpose clientAuth, got {found}: {subject_of(leaf)!r}"
         )
+    if usage is not None and not usage.digital_signature:
+        raise CertificateError(
+            f"expected a certificate with the key usage digitalSignature, got one without: {subject_of(leaf)!r}"
+        )
+
+
+def _value_of(extensions: x509.Extensions, kind: type[_Extension]) -> _Extension | None:
+    try:
+        return extensions.get_extension_for_class(kind).value
+    except x509.ExtensionNotFound:
+        return None
 
 
 def check_order(certificates: Sequence[x509.Certificate]) -> None:
