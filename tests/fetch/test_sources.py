@@ -179,6 +179,25 @@ def test_a_chain_whose_key_has_not_come_yet_is_waited_for(
     assert "PRIVATE" not in caplog.text
 
 
+def test_a_file_that_could_not_be_read_once_is_read_again(
+    tmp_path: Path, now: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chain = tmp_path / "chain.pem"
+    write(chain, ONE.to_pem())
+    source = ChainFiles(chain)
+    write(chain, OTHER.to_pem())
+
+    def busy(_: Path) -> Any:
+        raise ConfigurationError("expected a file that can be read, got a busy one")
+
+    with monkeypatch.context() as failing:
+        failing.setattr(module, "_content", busy)
+        now[0] = 2
+        assert source.current().certificate == ONE.certificate
+    now[0] = 4
+    assert source.current().certificate == OTHER.certificate
+
+
 def test_pkcs12_and_encrypted_keys_are_read(tmp_path: Path) -> None:
     (tmp_path / "one.p12").write_bytes(ONE.to_pkcs12(password=b"secret"))
     (tmp_path / "one.pem").write_bytes(ONE.to_pem(password=b"secret"))
@@ -231,10 +250,12 @@ class Issuing:
         self.now = self.start
         self.issued: list[SigningChain] = []
         self.fault: Exception | None = None
+        self.seconds = 0.0
 
     def __call__(self) -> SigningChain:
         if self.fault is not None:
             raise self.fault
+        time.sleep(self.seconds)
         end = self.now + timedelta(days=10)
         self.issued.append(ROOT.leaf(f"gateway-{len(self.issued)}", not_before=self.now, not_after=end))
         return self.issued[-1]
@@ -298,8 +319,15 @@ def test_one_that_has_ended_is_issued_by_whoever_asks() -> None:
         source.current()
     issuing.fault = None
 
-    found = []
-    threads = [threading.Thread(target=lambda: found.append(source.current())) for _ in range(8)]
+    found: list[SigningChain] = []
+    together = threading.Barrier(8)
+
+    def ask() -> None:
+        together.wait()
+        found.append(source.current())
+
+    issuing.seconds = 0.05
+    threads = [threading.Thread(target=ask) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
