@@ -35,6 +35,11 @@ _COMMANDS = {
     "revoke": ("mtlskit.cli.revoking", "revoke", "Revoke a certificate, or put it on hold."),
     "release": ("mtlskit.cli.revoking", "release", "Release a certificate from a hold."),
     "expiry": ("mtlskit.cli.expiry", "expiry", "Show what stops working when, and what then happens."),
+    "doctor": (
+        "mtlskit.cli.doctor",
+        "doctor",
+        "Show every binding of a file, and what of the store ends soon, with the days left.",
+    ),
     "audit": ("mtlskit.cli.audit", "audit", "Check the audit log, and read it."),
     "policy": ("mtlskit.cli.policies", "policy", "Try, rehearse, convert, show and set access policies."),
     "keys": ("mtlskit.cli.keys", "keys", "Look after the key that private keys are encrypted under."),

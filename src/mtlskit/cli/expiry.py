@@ -30,13 +30,13 @@ def expiry(within: timedelta, most: int, store_url: str, as_json: bool) -> int:
     with opened(store_url) as store:
         found = forecast(store, now=datetime.now(UTC), within=within, most=most)
     if as_json:
-        print_json(_document(found))
+        print_json(document_of(found))
     else:
-        _print(found)
+        tell(found)
     return NO if found else 0
 
 
-def _document(found: Forecast) -> dict[str, Any]:
+def document_of(found: Forecast) -> dict[str, Any]:
     return {
         "now": shown_time(found.now),
         "until": shown_time(found.until),
@@ -64,7 +64,7 @@ def _document(found: Forecast) -> dict[str, Any]:
     }
 
 
-def _print(found: Forecast) -> None:
+def tell(found: Forecast) -> None:
     out, until = console(), shown_time(found.until)
     if not found:
         out.print(Text(f"nothing ends until {until}"))

@@ -7,12 +7,14 @@ from mtlskit.fetch.renewal import RenewedChain
 from mtlskit.fetch.sources import CertificateSource, ChainFiles
 from mtlskit.fetch.upload_authorities import AuthorityUploads
 from mtlskit.fetch.uploads import CertificateUploads, UploadedCertificate
+from mtlskit.fetch.watch import CertificateEnding, Urgency
 
 __all__ = [
     "AsyncBinding",
     "AsyncEnvironment",
     "AuthorityUploads",
     "Binding",
+    "CertificateEnding",
     "CertificateSource",
     "CertificateUploads",
     "ChainFiles",
@@ -22,4 +24,5 @@ __all__ = [
     "RenewedChain",
     "Response",
     "UploadedCertificate",
+    "Urgency",
 ]

@@ -21,6 +21,7 @@ from mtlskit.fetch.lanes import AsyncLane, Lane
 from mtlskit.fetch.messages import DEFAULT_TIMEOUT, Request, Response, redirect_of, timeout_of
 from mtlskit.fetch.sources import CertificateSource
 from mtlskit.fetch.targets import BoundOrigins, Target
+from mtlskit.fetch.watch import Watch
 from mtlskit.locks import ForkSafeLock
 
 _log = logging.getLogger("mtlskit.fetch")
@@ -51,6 +52,7 @@ class _Binding(Generic[_Lane]):
         self._plain: _Lane = plain
         self._clock = clock
         self._lock = ForkSafeLock()
+        self._watch = Watch(bound.name)
 
     @property
     def name(self) -> str:
@@ -78,7 +80,9 @@ class _Binding(Generic[_Lane]):
         """The exchange, and the lane that all of it goes over where it takes the certificate along."""
         exchange = Exchange.start(Target.parse(url), request, bound=self._bound.origins, redirect=redirect_of(redirect))
         lane = self._lane_now()
-        preflight.check_usable(self._chain_of(lane), self._clock())
+        chain, now = self._chain_of(lane), self._clock()
+        self._watch.look(chain.certificate, now)
+        preflight.check_usable(chain, now)
         return exchange, lane
 
     def _lane_now(self) -> _Lane:

@@ -21,6 +21,7 @@ from mtlskit.fetch.lanes import AsyncLane, Connector, Lane
 from mtlskit.fetch.sources import CertificateSource, GivenChain, Looks, UploadedChain
 from mtlskit.fetch.targets import BoundOrigins
 from mtlskit.fetch.uploads import utc_now
+from mtlskit.fetch.watch import CertificateEnding, ending_of
 from mtlskit.ports import Backend, ServerTrust, Store
 
 Trust: TypeAlias = ServerTrust | str | Sequence[x509.Certificate]
@@ -104,6 +105,7 @@ class _Environment(Generic[_Binding, _Lane]):
             raise ConfigurationError(f"{path}: {error}") from error
 
     def _open(self, bound: Sequence[Bound], connector: Connector, clock: Callable[[], datetime]) -> None:
+        self._clock = clock
         self._plain: _Lane = self._lane_class(connector, None)
         make_lane = partial(self._lane_class, connector)
         self._bindings: dict[str, _Binding] = {
@@ -114,6 +116,25 @@ class _Environment(Generic[_Binding, _Lane]):
     def _lanes(self) -> Iterator[Any]:
         yield self._plain
         yield from (each._certified for each in self._bindings.values())
+
+    def endings(self) -> tuple[CertificateEnding, ...]:
+        """How long the certificate of each binding is still good, the soonest first. Raises what a source raises."""
+        now = self._clock()
+        found = [ending_of(name, binding.certificate, now) for name, binding in self._bindings.items()]
+        return tuple(sorted(found, key=lambda each: (each.not_after, each.binding)))
+
+    def subscribe(self, subscriber: Callable[[CertificateEnding], None]) -> Callable[[], None]:
+        """Calls `subscriber`, with a call of `fetch`, when a certificate has 30, 14 or 7 days left, or none.
+
+        It also stands in the log of `mtlskit.fetch`. Gives the function that ends it.
+        """
+        ends = [binding._watch.subscribe(subscriber) for binding in self._bindings.values()]
+
+        def unsubscribe() -> None:
+            for end in ends:
+                end()
+
+        return unsubscribe
 
     def __getitem__(self, name: str) -> _Binding:
         """The binding of that name; raises UnknownBinding."""
