@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 from cryptography import x509
 from cryptography.x509.oid import NameOID
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mtlskit.core import rules
@@ -110,6 +110,8 @@ def nested(inner: st.SearchStrategy[rules.Rule]) -> st.SearchStrategy[rules.Rule
     )
 
 
+quickly = settings(max_examples=50)  # each draws whole policies
+
 RULES = st.recursive(st.sampled_from([rule for rule, _ in TRUTHS]), nested, max_leaves=12)
 POLICIES = st.lists(
     st.builds(
@@ -130,11 +132,13 @@ def test_the_truths_are_true(rule: rules.Rule, truth: bool | None) -> None:
     assert policy.include[0].match is {True: Match.MATCH, False: Match.NO_MATCH, None: Match.UNKNOWN}[truth]
 
 
+@quickly
 @given(POLICIES)
 def test_the_compiled_form_equals_a_plain_interpreter(policies: list[AccessPolicy]) -> None:
     assert evaluate(policies, CLIENT, FACTS).decision is slowly(policies)
 
 
+@quickly
 @given(RULES)
 def test_an_explanation_says_what_is_true(rule: rules.Rule) -> None:
     (policy,) = explain([AccessPolicy(decision="allow", include=[rule])], CLIENT, FACTS).policies
@@ -144,6 +148,7 @@ def test_an_explanation_says_what_is_true(rule: rules.Rule) -> None:
     assert policy.include[0].match is expected
 
 
+@quickly
 @given(POLICIES)
 def test_an_explanation_has_the_outcome_and_every_rule(policies: list[AccessPolicy]) -> None:
     explanation = explain(policies, CLIENT, FACTS)
@@ -156,6 +161,7 @@ def test_an_explanation_has_the_outcome_and_every_rule(policies: list[AccessPoli
 
 
 @pytest.mark.invariant(4)
+@quickly
 @given(POLICIES.filter(bool), st.integers(0, 2), RULES, st.booleans())
 def test_a_further_rule_on_the_closing_side_never_opens(
     policies: list[AccessPolicy], position: int, rule: rules.Rule, is_exclusion: bool
@@ -174,6 +180,7 @@ def test_a_further_rule_on_the_closing_side_never_opens(
 
 
 @pytest.mark.invariant(4)
+@quickly
 @given(POLICIES, lists(RULES, least=1))
 def test_a_further_deny_policy_never_opens(policies: list[AccessPolicy], include: tuple[rules.Rule, ...]) -> None:
     if not evaluate(policies, CLIENT, FACTS).allowed and policies:
@@ -181,12 +188,14 @@ def test_a_further_deny_policy_never_opens(policies: list[AccessPolicy], include
 
 
 @pytest.mark.invariant(9)
+@quickly
 @given(POLICIES.filter(bool))
 def test_to_know_less_never_opens(policies: list[AccessPolicy]) -> None:
     if not evaluate(policies, CLIENT, FACTS).allowed:
         assert not evaluate(policies, CLIENT).allowed
 
 
+@quickly
 @given(POLICIES)
 def test_every_policy_survives_its_document(policies: list[AccessPolicy]) -> None:
     documents = json.loads(json.dumps([policy.to_dict() for policy in policies]))
