@@ -141,6 +141,13 @@ def outside(session: nox.Session) -> None:
 
 
 @nox.session
+def mounts(session: nox.Session) -> None:
+    """Bindings in the HTTP clients and drivers that people use, each with its library."""
+    session.install("-e", ".[demo,postgres]", *group("test"), *group("mounts"))
+    session.run("python", "-m", "pytest", "-q", "tests/clients", "tests/docs", *session.posargs)
+
+
+@nox.session
 def docs(session: nox.Session) -> None:
     """Every example of the README and the documentation."""
     session.install("-e", ".[demo,postgres]", *group("test"))

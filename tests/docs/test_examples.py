@@ -8,6 +8,20 @@ import pytest
 
 from support.pages import PAGES, ROOT, blocks, links
 
+NEEDED = {
+    "docs/how-to/mounts.md": (
+        "httpx",
+        "httpx2",
+        "requests",
+        "urllib3",
+        "aiohttp",
+        "grpc",
+        "psycopg",
+        "asyncpg",
+        "redis",
+        "paho",
+    )
+}
 PARTNER = "api.partner.example"  # stands in the pages; the test puts a server on loopback in its place
 WITH_EXAMPLES = [page for page in PAGES if any(block.is_run for block in blocks(page))]
 
@@ -21,6 +35,8 @@ def name_of(page: Path) -> str:
 def test_every_python_example_of_a_page_runs_in_order(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
+    for library in NEEDED.get(name_of(page), ()):
+        pytest.importorskip(library)
     monkeypatch.chdir(tmp_path)
     calls_partner = PARTNER in page.read_text(encoding="utf-8")
     partner = request.getfixturevalue("partner") if calls_partner else PARTNER

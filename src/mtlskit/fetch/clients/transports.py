@@ -1,0 +1,129 @@
+"""What `httpx` and `httpx2` have in common: a transport before one for each content of certificate and a plain one.
+
+Knows neither: the modules of these names give it their transports.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+from mtlskit.fetch.clients.routes import Routes
+from mtlskit.fetch.clients.sealed import SealedContext
+from mtlskit.locks import ForkSafeLock
+
+
+class _Lane:
+    """A transport with one context, and what is under way on it."""
+
+    __slots__ = ("answers", "context", "requests", "transport")
+
+    def __init__(self, context: SealedContext, transport: Any) -> None:
+        self.context = context
+        self.transport = transport
+        self.requests: set[Any] = set()
+        self.answers: weakref.WeakSet[Any] = weakref.WeakSet()
+
+    def is_idle(self) -> bool:
+        return not self.requests and all(answer.is_closed for answer in self.answers)
+
+
+class Lanes:
+    """Chooses the transport of a request. One whose certificate was replaced is let go when its last answer is read."""
+
+    def __init__(self, routes: Routes, make: Callable[[SealedContext], Any]) -> None:
+        self._routes = routes
+        self._make = make
+        self._lock = ForkSafeLock()
+        self._plain = _Lane(routes.plain, make(routes.plain))
+        self._certified: _Lane | None = None
+        self._retired: list[_Lane] = []
+
+    def enter(self, request: Any) -> _Lane:
+        """The lane for the request, which is under way on it from now on; raises as `Routes.context`."""
+        url = request.url
+        context = self._routes.context(url.scheme, url.raw_host.decode("ascii"), url.port)
+        with self._lock:
+            lane = self._lane(context)
+            lane.requests.add(request)
+        return lane
+
+    def leave(self, lane: _Lane, request: Any, answer: Any) -> None:
+        """The request has its answer, whose body is perhaps still to be read, or none."""
+        with self._lock:
+            lane.requests.discard(request)
+            if answer is not None:
+                lane.answers.add(answer)
+
+    def idle(self) -> list[Any]:
+        """Transports that nothing will go over any more, to be closed."""
+        if not self._retired:
+            return []
+        with self._lock:
+            found = [lane for lane in self._retired if lane.is_idle()]
+            self._retired = [lane for lane in self._retired if lane not in found]
+        return [lane.transport for lane in found]
+
+    def all(self) -> list[Any]:
+        """Every transport, to be closed."""
+        with self._lock:
+            lanes = [self._plain, *self._retired, *([self._certified] if self._certified else [])]
+            self._retired, self._certified = [], None
+        return [lane.transport for lane in lanes]
+
+    def _lane(self, context: SealedContext) -> _Lane:
+        if context is self._plain.context:
+            return self._plain
+        found = self._certified
+        if found is None or found.context is not context:
+            if found is not None:
+                self._retired.append(found)
+            found = self._certified = _Lane(context, self._make(context))
+        return found
+
+
+class Transport:
+    """For blocking clients."""
+
+    def __init__(self, lanes: Lanes) -> None:
+        self._lanes = lanes
+
+    def handle_request(self, request: Any) -> Any:
+        """Sends the request over the connections for its origin."""
+        for transport in self._lanes.idle():
+            transport.close()
+        lane, answer = self._lanes.enter(request), None
+        try:
+            answer = lane.transport.handle_request(request)
+        finally:
+            self._lanes.leave(lane, request, answer)
+        return answer
+
+    def close(self) -> None:
+        """Closes all connections."""
+        for transport in self._lanes.all():
+            transport.close()
+
+
+class AsyncTransport:
+    """For clients of tasks."""
+
+    def __init__(self, lanes: Lanes) -> None:
+        self._lanes = lanes
+
+    async def handle_async_request(self, request: Any) -> Any:
+        """Sends the request over the connections for its origin."""
+        for transport in self._lanes.idle():
+            await transport.aclose()
+        lane, answer = self._lanes.enter(request), None
+        try:
+            answer = await lane.transport.handle_async_request(request)
+        finally:
+            self._lanes.leave(lane, request, answer)
+        return answer
+
+    async def aclose(self) -> None:
+        """Closes all connections."""
+        for transport in self._lanes.all():
+            await transport.aclose()
