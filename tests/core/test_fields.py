@@ -19,7 +19,6 @@ from mtlskit.core.fields import (
     WORKER_PROPERTIES,
     ClientCertificateFields,
     field_reader,
-    worker_properties_of,
 )
 from mtlskit.core.reasons import Reason
 from mtlskit.testing.certificates import Authority
@@ -108,7 +107,7 @@ def test_the_typed_values_stand_beside_the_texts():
 
 
 def test_a_worker_sees_texts_for_the_first_three():
-    properties = worker_properties_of(IDENTITY)
+    properties = IDENTITY.cloudflare_fields()
 
     assert set(properties) == set(WORKER_PROPERTIES.values())
     assert (properties["certPresented"], properties["certVerified"], properties["certRevoked"]) == ("1", "SUCCESS", "0")

@@ -31,6 +31,8 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "one.key").write_bytes(ONE.to_pem(password=b"secret"))
     (tmp_path / "one.p12").write_bytes(ONE.to_pkcs12(password=b"secret"))
     (tmp_path / "password").write_bytes(b"secret\n")
+    (tmp_path / "long").write_bytes(b"secret" * 200)
+    (tmp_path / "empty").write_bytes(b"\n")
     return tmp_path
 
 
@@ -113,6 +115,8 @@ def test_a_named_environment_does_not_inherit(folder: Path, store: Any, kind: An
         ('bindings.A = { chain = "missing.pem" }', "missing.pem"),
         ('bindings.A = { key = "one.key" }', "for the binding 'A'"),
         ('bindings.A = { pkcs12 = "one.p12", password_file = "missing" }', "password file"),
+        ('bindings.A = { pkcs12 = "one.p12", password_file = "long" }', "a password of 1 to 1023 bytes"),
+        ('bindings.A = { pkcs12 = "one.p12", password_file = "empty" }', "a password of 1 to 1023 bytes"),
         ('bindings.A = { authority = "Nobody" }', "for the binding 'A'"),
         ('bindings.A = { common_name = "gateway" }', "the name of an authority"),
         ('bindings.A = { authority = "Acme", lifetime = "soon" }', "'soon' at bindings.A"),

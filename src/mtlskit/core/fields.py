@@ -20,7 +20,7 @@ from mtlskit.core.certificates import ClientIdentity, PresentedChain, to_der
 from mtlskit.core.distinguished_names import legacy_text, rfc2253_text, unambiguous_name
 from mtlskit.core.reasons import Reason
 
-__all__ = ["WORKER_PROPERTIES", "ClientCertificateFields", "field_reader", "unambiguous_name", "worker_properties_of"]
+__all__ = ["WORKER_PROPERTIES", "ClientCertificateFields", "field_reader", "unambiguous_name"]
 
 Value: TypeAlias = str | bool
 
@@ -125,11 +125,6 @@ class ClientCertificateFields:
         found["certVerified"] = self.verification
         found["certRevoked"] = "1" if self.cert_revoked else "0"
         return found
-
-
-def worker_properties_of(identity: ClientIdentity) -> dict[str, str | bool]:
-    """The 21 properties of a verified client, as a Worker has them in `request.cf.tlsClientAuth`."""
-    return ClientCertificateFields.of_identity(identity).worker_properties()
 
 
 def field_reader(field: str) -> Callable[[ClientIdentity], Value | None]:

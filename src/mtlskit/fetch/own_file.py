@@ -30,6 +30,7 @@ from typing import Any, Final
 from mtlskit.authority import CertificateAuthority
 from mtlskit.core.certificates import SigningChain
 from mtlskit.core.durations import read_time
+from mtlskit.core.pem import Secret
 from mtlskit.errors import ConfigurationError, MTLSError
 from mtlskit.fetch.renewal import RenewedChain
 from mtlskit.fetch.sources import CertificateSource, ChainFiles
@@ -155,7 +156,10 @@ def _texts(value: object, field: str) -> tuple[str, ...]:
 def _first_line(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            return file.readline(_LONGEST_PASSWORD + 1).rstrip(b"\r\n")
+            password = Secret(file.readline(_LONGEST_PASSWORD + 2).rstrip(b"\r\n"))
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or "no such name"
         raise ConfigurationError(f"expected a password file that can be read, got {str(path)!r}: {why}") from None
+    if not 0 < len(password.octets()) <= _LONGEST_PASSWORD:
+        raise ConfigurationError(f"expected a password of 1 to {_LONGEST_PASSWORD} bytes in {str(path)!r}, got another")
+    return password.octets()

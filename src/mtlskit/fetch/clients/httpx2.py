@@ -9,9 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from mtlskit.errors import ConfigurationError
-from mtlskit.fetch.clients.routes import AnyBinding, Routes
-from mtlskit.fetch.clients.sealed import SealedContext
-from mtlskit.fetch.clients.transports import AsyncTransport, Lanes, Transport
+from mtlskit.fetch.clients.routes import AnyBinding
+from mtlskit.fetch.clients.transports import blocking, of_tasks
 
 try:
     import httpx2
@@ -27,31 +26,11 @@ def transport(binding: AnyBinding, *, proxy: str | None = None, **options: Any) 
 
     Raises ConfigurationError for a binding without origins, CertificateError for a certificate not usable now.
     """
-    routes = Routes(binding)
-    return _Transport(
-        Lanes(routes, lambda context: httpx2.HTTPTransport(**_settings(context, routes, proxy), **options))
-    )
+    found: httpx2.BaseTransport = blocking(httpx2, binding, proxy, options)
+    return found
 
 
 def async_transport(binding: AnyBinding, *, proxy: str | None = None, **options: Any) -> httpx2.AsyncBaseTransport:
     """As `transport`, for `httpx2.AsyncClient`."""
-    routes = Routes(binding)
-    return _AsyncTransport(
-        Lanes(routes, lambda context: httpx2.AsyncHTTPTransport(**_settings(context, routes, proxy), **options))
-    )
-
-
-class _Transport(Transport, httpx2.BaseTransport):
-    """The library's own kind."""
-
-
-class _AsyncTransport(AsyncTransport, httpx2.AsyncBaseTransport):
-    """The library's own kind."""
-
-
-def _settings(context: SealedContext, routes: Routes, proxy: str | None) -> dict[str, Any]:
-    found = None
-    if proxy is not None:
-        is_tls = httpx2.URL(proxy).scheme == "https"
-        found = httpx2.Proxy(proxy, ssl_context=routes.proxy if is_tls else None)
-    return {"verify": context, "trust_env": False, "proxy": found, "http1": True, "http2": False}
+    found: httpx2.AsyncBaseTransport = of_tasks(httpx2, binding, proxy, options)
+    return found

@@ -1,15 +1,15 @@
 """What `httpx` and `httpx2` have in common: a transport before one for each content of certificate and a plain one.
 
-Knows neither: the modules of these names give it their transports.
+Knows neither: the modules of these names give it the library that they import.
 """
 
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from mtlskit.fetch.clients.routes import Routes
+from mtlskit.fetch.clients.routes import AnyBinding, Routes
 from mtlskit.fetch.clients.sealed import SealedContext
 from mtlskit.locks import ForkSafeLock
 
@@ -127,3 +127,24 @@ class AsyncTransport:
         """Closes all connections."""
         for transport in self._lanes.all():
             await transport.aclose()
+
+
+def blocking(library: Any, binding: AnyBinding, proxy: str | None, options: Mapping[str, Any]) -> Any:
+    """The transport of `httpx` or `httpx2` for blocking clients; raises as `Routes`."""
+    kind = type("BindingTransport", (Transport, library.BaseTransport), {})
+    return kind(_lanes(library, library.HTTPTransport, binding, proxy, options))
+
+
+def of_tasks(library: Any, binding: AnyBinding, proxy: str | None, options: Mapping[str, Any]) -> Any:
+    """As `blocking`, for clients of tasks."""
+    kind = type("AsyncBindingTransport", (AsyncTransport, library.AsyncBaseTransport), {})
+    return kind(_lanes(library, library.AsyncHTTPTransport, binding, proxy, options))
+
+
+def _lanes(library: Any, kind: Any, binding: AnyBinding, proxy: str | None, options: Mapping[str, Any]) -> Lanes:
+    routes, through = Routes(binding), None
+    if proxy is not None:
+        is_tls = library.URL(proxy).scheme == "https"
+        through = library.Proxy(proxy, ssl_context=routes.proxy if is_tls else None)
+    settings = {"trust_env": False, "proxy": through, "http1": True, "http2": False}
+    return Lanes(routes, lambda context: kind(verify=context, **settings, **options))
