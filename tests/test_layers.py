@@ -40,7 +40,8 @@ ROOMS: Mapping[str, tuple[str, ...]] = {
     "urllib3": ("mtlskit.fetch.clients.urllib3",),
     "aiohttp": ("mtlskit.fetch.clients.aiohttp",),
     "grpc": ("mtlskit.fetch.clients.grpc",),
-    "h11": ("mtlskit.fetch.engine",),  # comes with httpx2
+    "httpcore2": ("mtlskit.fetch.engine",),  # comes with httpx2
+    "h11": ("mtlskit.fetch.engine",),  # and this with it
     "pyjson5": ("mtlskit.fetch.configuration",),
     "click": ("mtlskit.cli",),
     "rich": ("mtlskit.cli",),
@@ -230,7 +231,7 @@ for name in {sorted(MODULES)!r}:
     assert {"mtlskit.gate.servers.uvicorn", "mtlskit.fetch.engine", "mtlskit.cli.commands"} <= wanting
     rim = {name for name in set(MODULES) - GATHERING if layer_of(name) == len(LAYERS) - 1}
     of_extras = ("mtlskit.stores.postgres", "mtlskit.authority.pkcs11")
-    assert wanting <= rim | set(HTTP_ENGINES) | {name for name in MODULES if name.startswith(of_extras)}
+    assert wanting <= rim | {name for name in MODULES if name.startswith((*of_extras, *HTTP_ENGINES))}
 
 
 def test_a_store_in_postgresql_says_which_extra_it_wants() -> None:

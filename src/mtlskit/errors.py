@@ -12,6 +12,7 @@ from mtlskit.core.reasons import Reason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
     from cryptography import x509
 
@@ -101,12 +102,25 @@ class OriginNotAllowed(MTLSError):
 class ClientCertificateRefused(MTLSError):
     """The origin ended the connection where a refusal of the client certificate shows.
 
-    `alert` is the TLS alert's name where the origin sent one; without, the connection just ended.
+    `alert` is the TLS alert's name where the origin sent one; without, the connection just ended. `subject` is that of
+    our certificate (RFC 4514, cut), `not_after` its end (UTC-aware), `authorities` the names of the CAs that the origin
+    asked for: None where that could not be seen, and none at all where it takes any.
     """
 
-    def __init__(self, message: str, *, alert: str | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        alert: str | None = None,
+        subject: str | None = None,
+        not_after: datetime | None = None,
+        authorities: tuple[str, ...] | None = None,
+    ) -> None:
         super().__init__(message)
         self.alert = alert
+        self.subject = subject
+        self.not_after = not_after
+        self.authorities = authorities
 
 
 class FetchError(MTLSError):

@@ -198,6 +198,7 @@ class Capabilities:
     collects_unverified: bool
     sees_rejected_certificate: bool
     sends_client_ca_names: bool
+    sees_certificate_requests: bool = False  # as a client, in the handshake (`backends.certificate_requests`)
 
 
 @runtime_checkable

@@ -34,7 +34,9 @@ class Seen:
 
 @dataclass
 class Server:
-    """`routes` maps a path to (status, headers, body); anything else is told back as JSON."""
+    """`routes` maps a path to (status, headers, body), or to what answers by itself, with the TLS socket and the
+    request, and says whether the connection goes on; anything else is told back as JSON.
+    """
 
     port: int = 0
     seen: list[Seen] = field(default_factory=list)
@@ -136,18 +138,31 @@ def _answer(server, tls, reader, number):
     while line := reader.readline().decode("latin-1").strip():
         name, _, value = line.partition(":")
         headers[name.lower()] = value.strip()
-    body = reader.read(int(headers.get("content-length", 0)))
+    is_chunked = headers.get("transfer-encoding") == "chunked"
+    body = _chunks(reader) if is_chunked else reader.read(int(headers.get("content-length", 0)))
     seen = Seen(_client(tls), number, method, path, headers, body)
     server.seen.append(seen)
     if path == "/cut":
         return False
     if path == "/slow":
         time.sleep(0.3)
-    status, more, content = server.routes.get(path) or (200, {}, _told(seen))
+    route = server.routes.get(path)
+    if callable(route):
+        return route(tls, seen)
+    status, more, content = route or (200, {}, _told(seen))
     head = {"Content-Length": str(len(content)), **more}
     fields = "".join(f"{name}: {value}\r\n" for name, value in head.items())
     tls.sendall(f"HTTP/1.1 {status} X\r\n{fields}\r\n".encode("latin-1") + (b"" if method == "HEAD" else content))
     return True
+
+
+def _chunks(reader) -> bytes:
+    parts = []
+    while size := int(reader.readline(), 16):
+        parts.append(reader.read(size))
+        reader.readline()
+    reader.readline()
+    return b"".join(parts)
 
 
 def _client(tls) -> str | None:

@@ -229,7 +229,8 @@ def test_an_environment_and_a_binding_show_no_key():
 
 def test_without_the_extra_the_first_call_says_which_one(monkeypatch):
     monkeypatch.setitem(sys.modules, "httpx2", None)
-    monkeypatch.delitem(sys.modules, "mtlskit.fetch.engine", raising=False)
+    for name in [name for name in sys.modules if name.startswith("mtlskit.fetch.engine")]:
+        monkeypatch.delitem(sys.modules, name)
     monkeypatch.delattr("mtlskit.fetch.engine", raising=False)
 
     with (

@@ -4,7 +4,8 @@ import pytest
 
 from mtlskit.errors import ConfigurationError, FetchError, OriginNotAllowed
 from mtlskit.fetch.exchange import LONGEST_REDIRECTION, Exchange, Route
-from mtlskit.fetch.messages import Answer, Headers, Redirect, Request, Response, redirect_of, timeout_of
+from mtlskit.fetch.messages import Headers, Redirect, Request, redirect_of, timeout_of
+from mtlskit.fetch.responses import Answer, CertificateUse, Response, ResponseHead
 from mtlskit.fetch.targets import BoundOrigins, Target
 
 SECRETS = [("Authorization", "Bearer x"), ("COOKIE", "a=b"), ("Proxy-Authorization", "x"), ("X-Other", "kept")]
@@ -15,8 +16,8 @@ def start(url="https://a.example/x", *, origins=(), redirect=Redirect.FOLLOW, me
     return Exchange.start(Target.parse(url), request, bound=BoundOrigins.parse(list(origins)), redirect=redirect)
 
 
-def answer(status, location=None, content=b""):
-    return Answer(status, Headers([("location", location)] if location is not None else []), content)
+def answer(status, location=None, asked=True):
+    return Answer(status, Headers([("location", location)] if location is not None else []), asked)
 
 
 def run(exchange, *answers):
@@ -93,7 +94,7 @@ def test_the_method_after_a_redirect(method, status, expected):
 def test_a_redirect_is_the_response_where_it_is_not_followed():
     response = run(start(redirect=Redirect.MANUAL), answer(302, "https://b.example/"))
 
-    assert isinstance(response, Response)
+    assert isinstance(response, ResponseHead)
     assert (response.status, response.redirected, response.headers["Location"]) == (302, False, "https://b.example/")
 
 
@@ -126,10 +127,36 @@ def test_a_location_that_is_no_url_is_an_error(location):
 
 
 def test_the_response_says_where_it_came_from():
-    response = run(start(), answer(302, "https://b.example/y"), answer(200, content=b"{}"))
+    head = run(start(), answer(302, "https://b.example/y"), answer(200))
 
-    assert (response.url, response.redirected, response.carried_certificate) == ("https://b.example/y", True, False)
-    assert (response.ok, response.json(), response.text()) == (True, {}, "{}")
+    assert (head.url, head.redirected, head.ok) == ("https://b.example/y", True, True)
+    response = Response.of(head, b"{}")
+    assert (response.url, response.json(), response.text()) == ("https://b.example/y", {}, "{}")
+
+
+@pytest.mark.parametrize(
+    ("asked", "use"),
+    [(True, CertificateUse.REQUESTED), (False, CertificateUse.NOT_REQUESTED), (None, CertificateUse.UNKNOWN)],
+)
+def test_the_response_says_what_became_of_the_certificate(asked, use):
+    assert run(start(), answer(200, asked=asked)).client_certificate is use
+
+    elsewhere = run(start(), answer(302, "https://b.example/y"), answer(200, asked=asked))
+    assert elsewhere.client_certificate is CertificateUse.WITHHELD
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_a_stream_is_not_sent_a_second_time_to_follow_a_redirect(status):
+    method = "PUT" if status in (301, 302) else "POST"
+
+    with pytest.raises(FetchError, match="expected a body that can be sent again"):
+        run(start(method=method, body=iter([b"x"])), answer(status, "/y"))
+
+
+def test_a_redirect_that_asks_for_no_body_is_followed_after_a_stream():
+    step = run(start(method="POST", body=iter([b"x"])), answer(303, "/y"))
+
+    assert (step.request.method, step.request.body) == ("GET", b"")
 
 
 # --- what can be asked for -----------------------------------------------------------------------------------------
@@ -156,8 +183,14 @@ def test_a_header_that_is_not_the_callers_is_refused(header):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"body": b"", "json": {}}, "body or json"),
-        ({"body": 7}, "bytes or str"),
+        ({"body": b"", "json": {}}, "one of body, json and form"),
+        ({"form": {}, "json": {}}, "one of body, json and form"),
+        ({"form": {"a": 1}}, "pairs of text"),
+        ({"form": ["ab"]}, "pairs of text"),
+        ({"form": {}, "method": "GET"}, "method that has a body"),
+        ({"form": 7}, "pairs of text"),
+        ({"body": {"a": b"b"}}, "iterable of bytes as body, got dict"),
+        ({"body": 7}, "iterable of bytes as body, got int"),
         ({"json": float("nan")}, "JSON"),
         ({"json": object()}, "JSON"),
         ({"body": b"", "method": "GET"}, "method that has a body"),
@@ -191,7 +224,7 @@ def test_timeout_and_redirect_are_checked():
 
 def response_of(content, content_type=None):
     return Response(
-        status=200, content=content, url="https://a.example/", redirected=False, carried_certificate=True,
+        status=200, content=content, url="https://a.example/", redirected=False, client_certificate=CertificateUse.REQUESTED,
         headers=Headers([("Content-Type", content_type)] if content_type else []),
     )  # fmt: skip
 

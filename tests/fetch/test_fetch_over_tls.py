@@ -22,7 +22,7 @@ from mtlskit.errors import (
     HandshakeError,
     OriginNotAllowed,
 )
-from mtlskit.fetch import AsyncEnvironment, ClientCertificate, Environment
+from mtlskit.fetch import AsyncEnvironment, CertificateUse, ClientCertificate, Environment
 from mtlskit.ports import Verification
 from mtlskit.testing.certificates import SERVER_AUTH, Authority
 
@@ -61,7 +61,8 @@ def test_two_bindings_side_by_side_are_each_seen_with_their_own_certificate(fetc
 
     assert [each.json()["client"] for each in responses] == ["alice", "bob", "alice", "bob", "bob"]
     assert [each.json()["connection"] for each in responses] == [1, 2, 1, 2, 2]  # kept alive, never shared
-    assert all(each.ok and each.carried_certificate and not each.redirected for each in responses)
+    assert all(each.ok and not each.redirected for each in responses)
+    assert {each.client_certificate for each in responses} == {CertificateUse.REQUESTED}
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "LOCALHOST."])
@@ -114,7 +115,8 @@ def test_a_redirect_to_another_origin_does_not_carry_the_certificate(fetch_one, 
     assert (seen.client, seen.path, seen.headers.get("x-own")) == (None, "/there", "v")
     assert not {"authorization", "cookie"} & seen.headers.keys()
     assert [each.client for each in server.seen] == ["alice"]
-    assert (response.url, response.redirected, response.carried_certificate) == (other.url("/there"), True, False)
+    assert (response.url, response.redirected) == (other.url("/there"), True)
+    assert response.client_certificate is CertificateUse.WITHHELD
 
 
 @pytest.mark.invariant(14)
@@ -126,7 +128,7 @@ def test_the_way_back_is_without_the_certificate_too(fetch_one, other):
         response = fetch_one(BINDINGS, "ALICE", first.url("/away"), TRUST)
 
     assert [(seen.path, seen.client) for seen in first.seen] == [("/away", "alice"), ("/end", None)]
-    assert not response.carried_certificate
+    assert response.client_certificate is CertificateUse.WITHHELD
 
 
 @pytest.mark.invariant(14)
@@ -148,7 +150,7 @@ def test_a_redirect_within_the_origin_carries_it(fetch_one, server):
     response = fetch_one(BINDINGS, "ALICE", server.url("/one"), TRUST, method="POST", body=b"data")
 
     assert [(seen.client, seen.method, seen.body) for seen in server.seen] == [("alice", "POST", b"data")] * 2
-    assert (response.redirected, response.carried_certificate) == (True, True)
+    assert (response.redirected, response.client_certificate) == (True, CertificateUse.REQUESTED)
 
 
 @pytest.mark.invariant(14)

@@ -15,6 +15,7 @@ import certifi
 from cryptography import x509
 from OpenSSL import SSL, crypto
 
+from mtlskit.backends.certificate_requests import told_by_pyopenssl
 from mtlskit.backends.pyopenssl_object import PyOpenSSLObject
 from mtlskit.backends.resumption import MOST_CHAINS, ChainMemory
 from mtlskit.backends.sockets import TLSSocket
@@ -46,7 +47,12 @@ class PyOpenSSLBackend:
     """pyOpenSSL on the OpenSSL that comes with `cryptography`."""
 
     name = "pyopenssl"
-    capabilities = Capabilities(collects_unverified=True, sees_rejected_certificate=True, sends_client_ca_names=True)
+    capabilities = Capabilities(
+        collects_unverified=True,
+        sees_rejected_certificate=True,
+        sends_client_ca_names=True,
+        sees_certificate_requests=True,
+    )
 
     def server_context(self, configuration: ServerConfiguration) -> ssl.SSLContext:
         """One hostname's context; see `Backend.server_context`."""
@@ -204,7 +210,7 @@ class PyOpenSSLClientContext(_PyOpenSSLContext):
         configuration = self._configuration
         context = _context(SSL.TLS_CLIENT_METHOD, configuration.minimum_version)
         context.set_verify(SSL.VERIFY_PEER, _verify_server)
-        context.set_info_callback(_note_alert)
+        context.set_info_callback(_note_step)
         match configuration.trust:
             case ServerTrust.CERTIFI:
                 context.load_verify_locations(certifi.where())
@@ -285,9 +291,11 @@ def _verify_server(connection: SSL.Connection, certificate: crypto.X509, code: i
     return depth > 0 or connection.get_app_data().accepts_server(certificate)
 
 
-def _note_alert(connection: SSL.Connection, where: int, value: int) -> None:
+def _note_step(connection: SSL.Connection, where: int, value: int) -> None:
     if where & SSL.SSL_CB_ALERT and where & SSL.SSL_CB_READ:
         connection.get_app_data().alert = value & 0xFF
+    elif where & SSL.SSL_CB_LOOP:
+        told_by_pyopenssl(connection)
 
 
 def _check_side(server_side: bool, protocol: int) -> None:

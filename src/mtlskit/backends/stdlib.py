@@ -14,6 +14,7 @@ from typing import Any
 import certifi
 from cryptography import x509
 
+from mtlskit.backends.certificate_requests import SSL_TELLS, tell_of_ssl
 from mtlskit.backends.resumption import ChainMemory
 from mtlskit.core.certificates import PresentedChain, SigningChain, to_der
 from mtlskit.core.evidence import PeerEvidence, Resumption, TLSVersion
@@ -38,7 +39,12 @@ class StdlibBackend:
     """`ssl` from the standard library."""
 
     name = "ssl"
-    capabilities = Capabilities(collects_unverified=False, sees_rejected_certificate=False, sends_client_ca_names=False)
+    capabilities = Capabilities(
+        collects_unverified=False,
+        sees_rejected_certificate=False,
+        sends_client_ca_names=False,
+        sees_certificate_requests=SSL_TELLS,
+    )
 
     def server_context(self, configuration: ServerConfiguration) -> ssl.SSLContext:
         """One hostname's context; see `Backend.server_context`."""
@@ -76,6 +82,7 @@ class StdlibBackend:
             context.set_alpn_protocols(list(configuration.alpn))
         if configuration.chain is not None:
             load_signing_chain(context, configuration.chain)
+        tell_of_ssl(context)
         return context
 
 

@@ -7,26 +7,32 @@ from __future__ import annotations
 
 import logging
 import ssl
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Generic, Literal, TypeAlias, TypeVar, assert_never
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar, assert_never
 
 from cryptography import x509
 
 from mtlskit.core.certificates import SigningChain
+from mtlskit.errors import ConfigurationError
 from mtlskit.fetch import preflight
+from mtlskit.fetch.bodies import BodyLike, FormLike, StreamedBody
 from mtlskit.fetch.exchange import Exchange, Route, Step
 from mtlskit.fetch.lanes import AsyncLane, Lane
-from mtlskit.fetch.messages import DEFAULT_TIMEOUT, Request, Response, redirect_of, timeout_of
+from mtlskit.fetch.messages import DEFAULT_TIMEOUT, HeadersLike, Request, redirect_of, timeout_of
+from mtlskit.fetch.responses import AsyncStreamedResponse, Response, ResponseHead, StreamedResponse
 from mtlskit.fetch.sources import CertificateSource
 from mtlskit.fetch.targets import BoundOrigins, Target
 from mtlskit.fetch.watch import Watch
 from mtlskit.locks import ForkSafeLock
 
+if TYPE_CHECKING:
+    from mtlskit.fetch.engine import AsyncOpened, Opened
+
 _log = logging.getLogger("mtlskit.fetch")
 
-HeadersLike: TypeAlias = Mapping[str, str] | Iterable[tuple[str, str]]
 RedirectMode: TypeAlias = Literal["follow", "manual", "error"]
 _Lane = TypeVar("_Lane", Lane, AsyncLane)
 
@@ -130,27 +136,63 @@ class Binding(_Binding[Lane]):
         *,
         method: str = "GET",
         headers: HeadersLike | None = None,
-        body: bytes | str | None = None,
+        body: BodyLike | None = None,
         json: Any = None,
+        form: FormLike | None = None,
         timeout: float | None = DEFAULT_TIMEOUT,
         redirect: RedirectMode = "follow",
     ) -> Response:
         """Sends a request to an `https` URL, offering this binding's certificate to its origins only.
 
-        `body` is bytes, or text sent as UTF-8; `json` a value to send as JSON. `timeout` is in seconds for each of
+        `body` is bytes; text sent as UTF-8; an open binary file or an iterable of bytes, sent as they are read, once;
+        `json` a value to send as JSON, `form` names and values to send URL-encoded. `timeout` is in seconds for each of
         connecting, sending and waiting for more; None waits for ever. A redirect to an origin that is not this
         binding's is followed without the certificate and without Authorization and Cookie. Nothing is sent twice.
 
         Raises OriginNotAllowed, ConfigurationError (what is asked for), CertificateError (our certificate, before a
-        byte is sent), HandshakeError (the server's), ClientCertificateRefused, FetchError.
+        byte is sent), HandshakeError (the server's), ClientCertificateRefused, FetchError; and what `body` raises.
         """
+        request = Request.of(method, headers, body, json, form)
+        with self._opened(url, request, timeout, redirect) as (head, opened):
+            return Response.of(head, b"".join(opened))
+
+    @contextmanager
+    def stream(
+        self,
+        url: str,
+        *,
+        method: str = "GET",
+        headers: HeadersLike | None = None,
+        body: BodyLike | None = None,
+        json: Any = None,
+        form: FormLike | None = None,
+        timeout: float | None = DEFAULT_TIMEOUT,
+        redirect: RedirectMode = "follow",
+    ) -> Iterator[StreamedResponse]:
+        """As `fetch`, for a body that is read as it comes: `with binding.stream(url) as response: ...`.
+
+        At the end of the block the connection is given back, or closed where the body was not read to its end.
+        """
+        request = Request.of(method, headers, body, json, form)
+        with self._opened(url, request, timeout, redirect) as (head, opened):
+            yield StreamedResponse.of(head, opened)
+
+    @contextmanager
+    def _opened(
+        self, url: str, request: Request, timeout: float | None, redirect: str
+    ) -> Iterator[tuple[ResponseHead, Opened]]:
         seconds = timeout_of(timeout)
-        exchange, certified = self._start(url, Request.of(method, headers, body, json), redirect)
+        exchange, certified = self._start(url, request, redirect)
+        if isinstance(request.body, StreamedBody) and request.body.needs_loop:
+            raise ConfigurationError("expected a body that can be read without an event loop, got one that needs it")
         step = exchange.first
         while True:
-            following = exchange.after(step, self._lane(step, certified).send(step, seconds))
-            if isinstance(following, Response):
-                return following
+            with self._lane(step, certified).opened(step, seconds) as opened:
+                following = exchange.after(step, opened.answer)
+                if isinstance(following, ResponseHead):
+                    yield following, opened
+                    return
+                opened.drain()
             step = following
 
 
@@ -163,17 +205,51 @@ class AsyncBinding(_Binding[AsyncLane]):
         *,
         method: str = "GET",
         headers: HeadersLike | None = None,
-        body: bytes | str | None = None,
+        body: BodyLike | None = None,
         json: Any = None,
+        form: FormLike | None = None,
         timeout: float | None = DEFAULT_TIMEOUT,  # noqa: ASYNC109  per operation, as in `Binding.fetch`
         redirect: RedirectMode = "follow",
     ) -> Response:
-        """As `Binding.fetch`."""
+        """As `Binding.fetch`. `body` may also be an async iterable; a file is read in the event loop."""
+        request = Request.of(method, headers, body, json, form)
+        async with self._opened(url, request, timeout, redirect) as (head, opened):
+            return Response.of(head, b"".join([part async for part in opened]))
+
+    @asynccontextmanager
+    async def stream(
+        self,
+        url: str,
+        *,
+        method: str = "GET",
+        headers: HeadersLike | None = None,
+        body: BodyLike | None = None,
+        json: Any = None,
+        form: FormLike | None = None,
+        timeout: float | None = DEFAULT_TIMEOUT,  # noqa: ASYNC109  per operation, as in `Binding.fetch`
+        redirect: RedirectMode = "follow",
+    ) -> AsyncIterator[AsyncStreamedResponse]:
+        """As `Binding.stream`: `async with binding.stream(url) as response: ...`."""
+        request = Request.of(method, headers, body, json, form)
+        async with self._opened(url, request, timeout, redirect) as (head, opened):
+            yield AsyncStreamedResponse.of(head, opened)
+
+    @asynccontextmanager
+    async def _opened(
+        self,
+        url: str,
+        request: Request,
+        timeout: float | None,  # noqa: ASYNC109
+        redirect: str,
+    ) -> AsyncIterator[tuple[ResponseHead, AsyncOpened]]:
         seconds = timeout_of(timeout)
-        exchange, certified = self._start(url, Request.of(method, headers, body, json), redirect)
+        exchange, certified = self._start(url, request, redirect)
         step = exchange.first
         while True:
-            following = exchange.after(step, await self._lane(step, certified).send(step, seconds))
-            if isinstance(following, Response):
-                return following
+            async with self._lane(step, certified).opened(step, seconds) as opened:
+                following = exchange.after(step, opened.answer)
+                if isinstance(following, ResponseHead):
+                    yield following, opened
+                    return
+                await opened.drain()
             step = following

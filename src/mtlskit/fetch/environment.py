@@ -18,6 +18,7 @@ from mtlskit.errors import ConfigurationError, MTLSError, NotFound, UnknownBindi
 from mtlskit.fetch.binding import AsyncBinding, Binding, Bound
 from mtlskit.fetch.configuration import BindingEntry, read_bindings
 from mtlskit.fetch.lanes import AsyncLane, Connector, Lane
+from mtlskit.fetch.proxies import Proxy
 from mtlskit.fetch.sources import CertificateSource, GivenChain, Looks, UploadedChain
 from mtlskit.fetch.targets import BoundOrigins
 from mtlskit.fetch.uploads import utc_now
@@ -57,16 +58,19 @@ class _Environment(Generic[_Binding, _Lane]):
         store: Store | None = None,
         backend: str | Backend | None = None,
         trust: Trust = ServerTrust.CERTIFI,
+        proxy: str | None = None,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         """Binds names to certificates. `store` has the uploaded ones; `trust` says which servers are trusted:
-        "certifi", "system", or root certificates.
+        "certifi", "system", or root certificates. `proxy` is one that calls go through, as
+        `http[s]://[user:password@]host[:port]`; those of the process's environment count for nothing.
 
-        Raises ConfigurationError for a name, an id, origins or a backend that cannot be used.
+        Raises ConfigurationError for a name, an id, origins, a proxy or a backend that cannot be used.
         """
         uploaded = _no_store if store is None else _uploaded_in(store)
         bound = [_bound(self, name, source, uploaded) for name, source in bindings.items()]
-        self._open(bound, Connector(get_backend(backend), _trusted(trust)), clock)
+        through = None if proxy is None else Proxy.parse(proxy)
+        self._open(bound, Connector(backend=get_backend(backend), trust=_trusted(trust), proxy=through), clock)
 
     @classmethod
     def from_file(
@@ -77,6 +81,7 @@ class _Environment(Generic[_Binding, _Lane]):
         environment: str | None = None,
         backend: str | Backend | None = None,
         trust: Trust = ServerTrust.CERTIFI,
+        proxy: str | None = None,
         clock: Callable[[], datetime] = utc_now,
     ) -> Self:
         """The bindings of a `wrangler.toml` (`.json`, `.jsonc`) or `mtlskit.toml`, or those of its named `environment`,
@@ -85,7 +90,7 @@ class _Environment(Generic[_Binding, _Lane]):
         Raises ConfigurationError, naming file and place, for a file, an entry or a certificate id that is not good.
         """
         entries = read_bindings(path, environment=environment)
-        return cls._of(entries, str(path), store=store, backend=backend, trust=trust, clock=clock)
+        return cls._of(entries, str(path), store=store, backend=backend, trust=trust, proxy=proxy, clock=clock)
 
     @classmethod
     def _of(
@@ -96,11 +101,12 @@ class _Environment(Generic[_Binding, _Lane]):
         store: Store,
         backend: str | Backend | None,
         trust: Trust,
+        proxy: str | None,
         clock: Callable[[], datetime],
     ) -> Self:
         try:
             sources = {entry.binding: _from_entry(entry, store) for entry in entries}
-            return cls(sources, store=store, backend=backend, trust=trust, clock=clock)
+            return cls(sources, store=store, backend=backend, trust=trust, proxy=proxy, clock=clock)
         except MTLSError as error:
             raise ConfigurationError(f"{path}: {error}") from error
 

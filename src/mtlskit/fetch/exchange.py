@@ -4,7 +4,7 @@
     step = exchange.first
     while True:
         answer = <send step.request to step.target by step.route>
-        following = exchange.after(step, answer)      # a Response, or the next Step
+        following = exchange.after(step, answer)      # the head of the response, or the next Step
 
 The certificate goes to the binding's origins only: the configured ones, else the origin of the call's URL. Once a
 redirect has left them, it is followed without the certificate to its end, also where it comes back.
@@ -17,7 +17,9 @@ from enum import StrEnum
 from typing import assert_never
 
 from mtlskit.errors import ConfigurationError, FetchError, OriginNotAllowed
-from mtlskit.fetch.messages import Answer, Redirect, Request, Response
+from mtlskit.fetch.bodies import StreamedBody
+from mtlskit.fetch.messages import Redirect, Request
+from mtlskit.fetch.responses import Answer, CertificateUse, ResponseHead
 from mtlskit.fetch.targets import BoundOrigins, Origin, Target
 
 LONGEST_REDIRECTION = 20  # as in the web's fetch
@@ -64,19 +66,19 @@ class Exchange:
         step = Step(request=request, target=target, route=Route.CERTIFICATE)
         return cls(first=step, bound=bound, redirect=redirect)
 
-    def after(self, step: Step, answer: Answer) -> Step | Response:
-        """The response, or the request that the answer asks for next.
+    def after(self, step: Step, answer: Answer) -> Step | ResponseHead:
+        """The head of the response, or the request that the answer asks for next.
 
         Raises FetchError for a redirect that must not or cannot be followed, OriginNotAllowed for one away from https.
         """
         location = answer.headers.get("location")
         if answer.status not in _REDIRECTS or location is None:
-            return _response(step, answer)
+            return _head(step, answer)
         match self.redirect:
             case Redirect.FOLLOW:
                 return self._follow(step, answer.status, location)
             case Redirect.MANUAL:
-                return _response(step, answer)
+                return _head(step, answer)
             case Redirect.ERROR:
                 raise FetchError(f"expected an answer from {step.target}, got a redirect ({answer.status})")
             case _:
@@ -86,8 +88,11 @@ class Exchange:
         if step.redirects >= LONGEST_REDIRECTION:
             raise FetchError(f"expected at most {LONGEST_REDIRECTION} redirects, got another at {step.target}")
         target = _joined(step.target, location)
+        request = _redirected(step.request, status, crosses=target.origin != step.target.origin)
+        if isinstance(request.body, StreamedBody):
+            raise FetchError(f"expected a body that can be sent again, which {step.target} asks for, got a stream")
         return Step(
-            request=_redirected(step.request, status, crosses=target.origin != step.target.origin),
+            request=request,
             target=target,
             route=self._route(step.route, target.origin),
             redirects=step.redirects + 1,
@@ -120,12 +125,19 @@ def _becomes_get(method: str, status: int) -> bool:
     return status in (301, 302) and method == "POST"
 
 
-def _response(step: Step, answer: Answer) -> Response:
-    return Response(
+def _head(step: Step, answer: Answer) -> ResponseHead:
+    return ResponseHead(
         status=answer.status,
         headers=answer.headers,
-        content=answer.content,
         url=str(step.target),
         redirected=step.redirects > 0,
-        carried_certificate=step.route is Route.CERTIFICATE,
+        client_certificate=_use(step.route, answer.asked_for_certificate),
     )
+
+
+def _use(route: Route, is_asked: bool | None) -> CertificateUse:
+    if route is Route.PLAIN:
+        return CertificateUse.WITHHELD
+    if is_asked is None:
+        return CertificateUse.UNKNOWN
+    return CertificateUse.REQUESTED if is_asked else CertificateUse.NOT_REQUESTED

@@ -17,6 +17,7 @@ from typing import assert_never
 from cryptography import x509
 
 from mtlskit.backends.reasons import reason_of
+from mtlskit.core.certificate_requests import CertificateRequest
 from mtlskit.core.reasons import Reason
 from mtlskit.errors import ClientCertificateRefused, FetchError, HandshakeError, MTLSError
 from mtlskit.fetch.preflight import subject_of
@@ -40,6 +41,9 @@ _ABOUT_OUR_CERTIFICATE = frozenset(
 )  # fmt: skip
 # `ssl.SSLError.reason` of a received alert, as 'TLSV13_ALERT_CERTIFICATE_REQUIRED' or 'SSL/TLS_ALERT_UNKNOWN_CA'.
 _ALERT = re.compile(r"(?:.*_)?ALERT_(?P<name>[A-Z_]+)")
+
+_MOST_SHOWN = 5  # CA names in a message
+_LONGEST_SHOWN = 128  # characters of each
 
 # TLS errors that say no more than that the connection ended, or that there was nothing to read yet.
 _MEANINGLESS = (
@@ -65,6 +69,7 @@ class Failure(StrEnum):
     DISCONNECTED = "disconnected"  # closed before a byte of the answer came
     GARBLED = "garbled"  # what came is not HTTP, or not what its headers say
     UNSENDABLE = "unsendable"  # what was to be sent is not HTTP
+    PROXY = "proxy"  # it opened no way to the origin
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +80,7 @@ class Circumstances:
     stage: Stage
     failure: Failure
     certificate: x509.Certificate | None  # the one that the connection carried
+    request: CertificateRequest | None = None  # what the server asked for, where that was seen
     timeout: float | None
 
 
@@ -89,7 +95,7 @@ def explain(error: BaseException, circumstances: Circumstances) -> MTLSError:
     certificate = circumstances.certificate
     is_cut = tls is None and circumstances.failure in (Failure.NETWORK, Failure.DISCONNECTED)
     if certificate is not None and _is_refusal(alert, circumstances.stage, is_cut=is_cut):
-        return _refused(certificate, alert, circumstances.target)
+        return _refused(certificate, alert, circumstances)
     if tls is not None and circumstances.stage is not Stage.ANSWERED:
         return _handshake(tls, alert, circumstances)
     return FetchError(_told(error, circumstances))
@@ -120,13 +126,37 @@ def _is_refusal(alert: str | None, stage: Stage, *, is_cut: bool) -> bool:
             assert_never(stage)
 
 
-def _refused(certificate: x509.Certificate, alert: str | None, target: Target) -> ClientCertificateRefused:
+def _refused(
+    certificate: x509.Certificate, alert: str | None, circumstances: Circumstances
+) -> ClientCertificateRefused:
     told = f"the alert {alert!r}" if alert else "the end of the connection where a refusal shows"
+    subject, end, request = subject_of(certificate), certificate.not_valid_after_utc, circumstances.request
+    authorities = None if request is None else tuple(map(_shown, request.authorities))
     return ClientCertificateRefused(
-        f"expected {target.origin} to take the client certificate {subject_of(certificate)!r} "
-        f"(not after {certificate.not_valid_after_utc.isoformat()}), got {told}",
+        f"expected {circumstances.target.origin} to take the client certificate {subject!r} "
+        f"(not after {end.isoformat()}), got {told}{_listed(authorities)}",
         alert=alert,
+        subject=subject,
+        not_after=end,
+        authorities=authorities,
     )
+
+
+def _listed(authorities: tuple[str, ...] | None) -> str:
+    """The CA names that the server asked for, as the end of a message; nothing where it named none."""
+    if not authorities:
+        return ""
+    more = len(authorities) - _MOST_SHOWN
+    names = ", ".join(map(repr, authorities[:_MOST_SHOWN]))
+    return f"; it takes those of {names}" + (f" and {more} more" if more > 0 else "")
+
+
+def _shown(name: x509.Name) -> str:
+    try:
+        text = name.rfc4514_string()
+    except (ValueError, TypeError):
+        return "an unreadable name"
+    return text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "..."
 
 
 def _untrusted(error: ssl.SSLCertVerificationError, target: Target) -> HandshakeError:
@@ -157,6 +187,8 @@ def _told(error: BaseException, circumstances: Circumstances) -> str:
             return f"expected an answer from {origin}, got the end of the connection"
         case Failure.GARBLED:
             return f"expected a whole HTTP answer from {origin}, got something else"
+        case Failure.PROXY:
+            return f"expected the proxy to open a way to {origin}, got {str(error)[:_LONGEST_SHOWN]!r}"
         case Failure.UNSENDABLE:
             return f"expected a request that HTTP can carry to {origin}, got another"
         case _:

@@ -11,36 +11,41 @@ import os
 import ssl
 import weakref
 from collections import Counter
-from contextlib import suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING
 
 from cryptography import x509
 
+from mtlskit.backends.stdlib import StdlibBackend
 from mtlskit.core.certificates import SigningChain
 from mtlskit.errors import ConfigurationError
 from mtlskit.fetch.exchange import Step
-from mtlskit.fetch.messages import Answer
+from mtlskit.fetch.proxies import Proxy
 from mtlskit.locks import ForkSafeLock
 from mtlskit.ports import Backend, ClientConfiguration, ServerTrust
 
 if TYPE_CHECKING:
-    from mtlskit.fetch.engine import AsyncPool, Pool
+    from mtlskit.fetch.engine import AsyncOpened, AsyncPool, Opened, Pool, PoolSettings
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Connector:
-    """What connections are made with: the backend and which servers are trusted."""
+    """What connections are made with: the backend, which servers are trusted, and the proxy that they go through."""
 
-    __slots__ = ("_backend", "_trust")
+    backend: Backend
+    trust: ServerTrust | tuple[x509.Certificate, ...]
+    proxy: Proxy | None = None
 
-    def __init__(self, backend: Backend, trust: ServerTrust | tuple[x509.Certificate, ...]) -> None:
-        self._backend = backend
-        self._trust = trust
-
-    def context(self, chain: SigningChain | None) -> ssl.SSLContext:
+    def context(self, chain: SigningChain | None, alpn: tuple[str, ...] = ("http/1.1",)) -> ssl.SSLContext:
         """A new context that verifies the server and offers `chain`, or nothing."""
-        configuration = ClientConfiguration(chain=chain, trust=self._trust, alpn=("http/1.1",))
-        return self._backend.client_context(configuration)
+        return self.backend.client_context(ClientConfiguration(chain=chain, trust=self.trust, alpn=alpn))
+
+    def proxy_context(self) -> ssl.SSLContext:
+        """For TLS to a proxy, without a certificate. Always of `ssl`: within other sockets the engine puts no TLS."""
+        return StdlibBackend().client_context(ClientConfiguration(trust=self.trust, alpn=("http/1.1",)))
 
 
 class _Lane:
@@ -50,17 +55,29 @@ class _Lane:
         self._connector = connector
         self.chain = chain
         self._contexts: dict[str, ssl.SSLContext] = {}
+        self._settings: PoolSettings | None = None
         self._is_retired = False
         self._lock = ForkSafeLock()
 
-    @property
-    def certificate(self) -> x509.Certificate | None:
-        return None if self.chain is None else self.chain.certificate
-
     def context(self) -> ssl.SSLContext:
+        """The context for other libraries than the engine."""
         found = self._contexts.get("")
         # Of two that are made at the same time, one is kept and the other never used.
         return found or self._contexts.setdefault("", self._connector.context(self.chain))
+
+    def _pool_settings(self) -> PoolSettings:
+        """The engine has a context of its own, since it sets what protocols are offered."""
+        if self._settings is None:
+            connector, found = self._connector, engine()
+            is_tls = connector.proxy is not None and connector.proxy.is_tls
+            self._settings = found.PoolSettings(
+                context=connector.context(self.chain, found.ALPN),
+                certificate=None if self.chain is None else self.chain.certificate,
+                sees_requests=connector.backend.capabilities.sees_certificate_requests,
+                proxy=connector.proxy,
+                proxy_context=connector.proxy_context() if is_tls else None,
+            )
+        return self._settings
 
 
 class Lane(_Lane):
@@ -71,22 +88,27 @@ class Lane(_Lane):
         self._pools: dict[int, Pool] = {}
         self._running: Counter[int] = Counter()  # requests, by process
 
-    def send(self, step: Step, timeout: float | None) -> Answer:
-        """Sends over a connection of this lane; raises MTLSError."""
+    @contextmanager
+    def opened(self, step: Step, timeout: float | None) -> Iterator[Opened]:
+        """Sends over a connection of this lane; raises MTLSError. The answer is closed at the end of the block."""
         process = os.getpid()
         with self._lock:
             self._running[process] += 1
         try:
-            pool = self._pools.get(process)
-            if pool is None:
-                pool = self._pools.setdefault(process, engine().Pool(self.context(), self.certificate))
-            return pool.send(step, timeout)
+            opened = self._pool(process).open(step, timeout)
+            try:
+                yield opened
+            finally:
+                opened.close()
         finally:
             with self._lock:
                 self._running[process] -= 1
                 is_over = self._is_retired and not self._running[process]
             if is_over:
                 self.close()
+
+    def _pool(self, process: int) -> Pool:
+        return self._pools.get(process) or self._pools.setdefault(process, engine().Pool(self._pool_settings()))
 
     def retire(self) -> None:
         """Closes this process's connections when the last request on them is over."""
@@ -112,23 +134,31 @@ class AsyncLane(_Lane):
         self._running: Counter[tuple[int, int]] = Counter()  # requests, by event loop
         self._closing: set[asyncio.Task[None]] = set()
 
-    async def send(self, step: Step, timeout: float | None) -> Answer:  # noqa: ASYNC109  passed on
-        """Sends over a connection of this lane; raises MTLSError."""
+    @asynccontextmanager
+    async def opened(self, step: Step, timeout: float | None) -> AsyncIterator[AsyncOpened]:  # noqa: ASYNC109  passed on
+        """As `Lane.opened`."""
         loop = asyncio.get_running_loop()
         place = _place(loop)
         self._running[place] += 1
         try:
-            pool = self._pool_of(loop)
-            if pool is None:
-                pool = engine().AsyncPool(self.context(), self.certificate)
-                self._pools[place] = (weakref.ref(loop), pool)
-            return await pool.send(step, timeout)
+            opened = await self._pool(loop).open(step, timeout)
+            try:
+                yield opened
+            finally:
+                await opened.close()
         finally:
             self._running[place] -= 1
             if not self._running[place]:
                 del self._running[place]
                 if self._is_retired:
                     await self.close()
+
+    def _pool(self, loop: asyncio.AbstractEventLoop) -> AsyncPool:
+        pool = self._pool_of(loop)
+        if pool is None:
+            pool = engine().AsyncPool(self._pool_settings())
+            self._pools[_place(loop)] = (weakref.ref(loop), pool)
+        return pool
 
     def retire(self) -> None:
         """Closes the connections of each event loop when the last request on them is over."""
@@ -170,7 +200,7 @@ def engine() -> ModuleType:
     try:
         from mtlskit.fetch import engine as found
     except ModuleNotFoundError as error:
-        if error.name != "httpx2":
+        if error.name not in ("httpcore2", "httpx2", "h11"):
             raise
         raise ConfigurationError(
             "expected the extra 'fetch' for requests through bindings, httpx2 is not installed"

@@ -1,17 +1,15 @@
-"""Requests and responses as values. Pure. Owns which method, header and body can be asked for at all."""
+"""Requests as values, and headers. Pure. Owns which method, header and body can be asked for at all."""
 
 from __future__ import annotations
 
-import codecs
-import json as json_module
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from email.message import Message
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeAlias
 
-from mtlskit.errors import ConfigurationError, FetchError
+from mtlskit.errors import ConfigurationError
+from mtlskit.fetch.bodies import Body, BodyLike, FormLike, body_of
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
@@ -22,6 +20,8 @@ _FORBIDDEN_HEADERS = frozenset(
     {"host", "content-length", "transfer-encoding", "connection", "keep-alive", "te", "trailer", "upgrade"}
 )
 DEFAULT_TIMEOUT = 30.0
+
+HeadersLike: TypeAlias = Mapping[str, str] | Iterable[tuple[str, str]]
 
 
 class Headers(Mapping[str, str]):
@@ -61,73 +61,30 @@ class Redirect(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What the caller wants, whatever the URL: checked, with the body as bytes."""
+    """What the caller wants, whatever the URL: checked."""
 
     method: str
     headers: tuple[tuple[str, str], ...]
-    body: bytes
+    body: Body
 
     @classmethod
     def of(
         cls,
         method: str,
-        headers: Mapping[str, str] | Iterable[tuple[str, str]] | None,
-        body: bytes | str | None,
+        headers: HeadersLike | None,
+        body: BodyLike | None,
         json: Any,
+        form: FormLike | None = None,
     ) -> Request:
         """Raises ConfigurationError for what cannot be sent."""
         checked = _method(method)
         fields = [_field(name, value) for name, value in _pairs(headers)]
-        content, content_type = _body(body, json)
+        content, content_type = body_of(body, json, form)
         if content is not None and checked in _BODYLESS_METHODS:
             raise ConfigurationError(f"expected a method that has a body, such as 'POST', got {checked!r}")
         if content_type and not any(name.lower() == "content-type" for name, _ in fields):
             fields.append(("Content-Type", content_type))
         return cls(method=checked, headers=tuple(fields), body=content or b"")
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What came back for one request, redirects included."""
-
-    status: int
-    headers: Headers
-    content: bytes
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Response:
-    """The answer to a `fetch`.
-
-    `carried_certificate` is False where a redirect led to an origin that the binding's certificate is not for.
-    """
-
-    status: int
-    headers: Headers
-    content: bytes
-    url: str
-    redirected: bool
-    carried_certificate: bool
-
-    @property
-    def ok(self) -> bool:
-        """Whether the status is 200 to 299."""
-        return 200 <= self.status <= 299
-
-    def text(self) -> str:
-        """The body as text: in the charset of its Content-Type, else UTF-8; what does not decode is replaced."""
-        return self.content.decode(_charset(self.headers.get("content-type", "")), "replace")
-
-    def json(self) -> Any:
-        """The body as JSON (RFC 8259); raises FetchError if it is none."""
-        try:
-            return json_module.loads(self.content)
-        except ValueError:
-            kind = self.headers.get("content-type", "nothing")
-            raise FetchError(f"expected JSON from {self.url}, got {len(self.content)} bytes of {kind!r}") from None
-
-    def __repr__(self) -> str:
-        return f"<Response {self.status} {self.url}>"
 
 
 def timeout_of(seconds: float | None) -> float | None:
@@ -152,7 +109,7 @@ def _method(method: str) -> str:
     return name
 
 
-def _pairs(headers: Mapping[str, str] | Iterable[tuple[str, str]] | None) -> Iterable[tuple[str, str]]:
+def _pairs(headers: HeadersLike | None) -> Iterable[tuple[str, str]]:
     if headers is None:
         return ()
     return headers.items() if isinstance(headers, Mapping) else headers
@@ -164,32 +121,3 @@ def _field(name: str, value: str) -> tuple[str, str]:
     if not isinstance(value, str) or not _VALUE.fullmatch(value):
         raise ConfigurationError(f"expected text without line breaks as the header {name!r}, got something else")
     return name, value.strip(" \t")
-
-
-def _body(body: bytes | str | None, json: Any) -> tuple[bytes | None, str]:
-    if json is not None:
-        if body is not None:
-            raise ConfigurationError("expected body or json, got both")
-        return _json_bytes(json), "application/json"
-    if isinstance(body, str):
-        return body.encode("utf-8"), "text/plain;charset=UTF-8"
-    if body is not None and not isinstance(body, bytes | bytearray | memoryview):
-        raise ConfigurationError(f"expected bytes or str as body, got {type(body).__name__}")
-    return (None if body is None else bytes(body)), ""
-
-
-def _json_bytes(value: Any) -> bytes:
-    try:
-        return json_module.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8")
-    except (TypeError, ValueError) as error:
-        raise ConfigurationError(f"expected a value that JSON can hold, got {type(value).__name__}") from error
-
-
-def _charset(content_type: str) -> str:
-    message = Message()
-    message["content-type"] = content_type
-    charset = message.get_content_charset("utf-8")
-    try:
-        return codecs.lookup(charset).name if charset else "utf-8"
-    except LookupError:
-        return "utf-8"

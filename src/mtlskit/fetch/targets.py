@@ -150,10 +150,11 @@ def _read_netloc(netloc: str) -> Origin:
     port = _HTTPS if parts.port is None else parts.port
     if not parts.hostname or port == 0 or "@" in netloc or "%" in netloc:
         raise InvalidName("expected a host, a port or none, and no user information")
-    return Origin(_host(parts.hostname), port)
+    return Origin(read_host(parts.hostname), port)
 
 
-def _host(text: str) -> str:
+def read_host(text: str) -> str:
+    """A name or an address in its one spelling; raises InvalidName."""
     try:
         return str(ipaddress.ip_address(text))
     except ValueError:

@@ -108,7 +108,7 @@ class Material:
         """That of the binding's present certificate. Raises CertificateError where that is not usable now."""
         chain = _chain(checked(binding)._lane_now().chain)
         preflight.check_usable(chain, binding._clock())
-        return cls(backend=binding._plain._connector._backend, chain=chain, trust=_trust(binding))
+        return cls(backend=binding._plain._connector.backend, chain=chain, trust=_trust(binding))
 
     def context(self, alpn: tuple[str, ...]) -> ssl.SSLContext:
         """A new context that verifies the server, offers the chain, and these application protocols."""
@@ -132,7 +132,7 @@ def _context(backend: Backend, chain: SigningChain | None, trust: Trust, alpn: t
 
 
 def _trust(binding: AnyBinding) -> Trust:
-    return binding._plain._connector._trust
+    return binding._plain._connector.trust
 
 
 def _chain(chain: SigningChain | None) -> SigningChain:
