@@ -48,14 +48,17 @@ class Server:
         return f"https://{host}:{self.port}{path}"
 
 
-def context_of(chain: SigningChain, *anchors, version: str | None = None, verify=Verification.REQUIRED):
-    """A server's context; `version` is the only one that is spoken."""
+def context_of(
+    chain: SigningChain, *anchors, version: str | None = None, verify=Verification.REQUIRED, backend="ssl", alpn=()
+):
+    """A server's context; `version` is the only one that is spoken. Only that of "pyopenssl" names its CAs."""
+    minimum = TLSVersion.TLS_1_3 if version == "1.3" else TLSVersion.TLS_1_2
     configuration = ServerConfiguration(
-        chain=chain, verification=verify, anchors=anchors, minimum_version=TLSVersion.TLS_1_2
+        chain=chain, verification=verify, anchors=anchors, minimum_version=minimum, alpn=tuple(alpn)
     )
-    context = get_backend("ssl").server_context(configuration)
+    context = get_backend(backend).server_context(configuration)
     if version:
-        context.minimum_version = context.maximum_version = VERSIONS[version]
+        context.maximum_version = VERSIONS[version]
     return context
 
 

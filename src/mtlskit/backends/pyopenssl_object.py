@@ -28,6 +28,7 @@ class PyOpenSSLObject:
     """A TLS connection over memory BIOs. Same interface as `ssl.SSLObject`; not for several threads at once."""
 
     __slots__ = (
+        "_fault",
         "_has_unread",
         "_incoming",
         "_outgoing",
@@ -58,6 +59,7 @@ class PyOpenSSLObject:
         self._incoming = incoming
         self._outgoing = outgoing
         self._has_unread = False
+        self._fault: str | None = None
         self._rejected_code = 0
         self._rejected_chain: PresentedChain | None = None
         self.connection = SSL.Connection(openssl_context)
@@ -297,7 +299,9 @@ class PyOpenSSLObject:
                 return tls_error(ssl.SSLEOFError, ssl.SSL_ERROR_EOF, "EOF occurred in violation of protocol")
         if self._rejected_code:
             return _verification_error(self._rejected_code)
-        return _ssl_error(error)
+        # OpenSSL says only once why a connection is over.
+        self._fault = _fault_of(error) or self._fault
+        return _ssl_error(self._fault or "unknown error")
 
 
 def _presented_chain(leaf: bytes, chain: list[bytes]) -> PresentedChain:
@@ -313,9 +317,12 @@ def _want_read() -> ssl.SSLWantReadError:
     return ssl.SSLWantReadError(ssl.SSL_ERROR_WANT_READ, "the operation did not complete (read)")
 
 
-def _ssl_error(error: SSL.Error) -> ssl.SSLError:
+def _fault_of(error: SSL.Error) -> str | None:
     queue = error.args[0] if error.args else []
-    text = queue[0][2] if queue and queue[0][2] else "unknown error"
+    return queue[0][2] or None if queue else None
+
+
+def _ssl_error(text: str) -> ssl.SSLError:
     # The standard library gives OpenSSL's mnemonic; pyOpenSSL gives the same words with spaces.
     return tls_error(ssl.SSLError, ssl.SSL_ERROR_SSL, text, text.upper().replace(" ", "_"))
 

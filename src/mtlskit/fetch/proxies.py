@@ -25,7 +25,8 @@ class Proxy:
         """Reads `http[s]://[user:password@]host[:port]`; raises ConfigurationError, in which no password stands."""
         try:
             parts = urlsplit(text)
-            port = _PORTS[parts.scheme] if parts.port is None else parts.port
+            usual = _PORTS[parts.scheme]
+            port = usual if parts.port is None else parts.port
             host = read_host(parts.hostname or "")
         except (ValueError, TypeError, AttributeError, KeyError, InvalidName):
             raise _unreadable() from None

@@ -1,0 +1,147 @@
+"""A small HTTP/2 server in a thread that demands a client certificate, and notes on which connection a request came."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+
+import h2.config
+import h2.connection
+import h2.events
+
+from fetch.servers import _client
+
+
+@dataclass
+class Server:
+    """What was asked, as (connection, method, path, body); how many requests ran at once on a connection, at most."""
+
+    port: int
+    seen: list[tuple[int, str, str, bytes]] = field(default_factory=list)
+    most_at_once: int = 0
+    connections: int = 0
+    versions: list[str | None] = field(default_factory=list)
+
+    def url(self, path: str = "/") -> str:
+        return f"https://localhost:{self.port}{path}"
+
+
+@contextmanager
+def serving(context):
+    """Runs it on a free port. What a path does: see `_Conversation.answer`."""
+    with socket.create_server(("127.0.0.1", 0), backlog=128) as listener:
+        server = Server(listener.getsockname()[1])
+        opened: list[socket.socket] = []
+        threads: list[threading.Thread] = []
+
+        def accept():
+            with suppress(OSError):
+                while True:
+                    raw, _ = listener.accept()
+                    server.connections += 1
+                    opened.append(raw)
+                    thread = threading.Thread(target=converse, args=(server, context, raw, server.connections))
+                    threads.append(thread)
+                    thread.start()
+
+        acceptor = threading.Thread(target=accept)
+        acceptor.start()
+        try:
+            yield server
+        finally:
+            with suppress(OSError):
+                listener.shutdown(socket.SHUT_RDWR)
+            acceptor.join()
+            for raw in opened:
+                with suppress(OSError):
+                    raw.shutdown(socket.SHUT_RDWR)
+            for thread in threads:
+                thread.join()
+
+
+def converse(server, context, raw, number):
+    raw.settimeout(20)
+    with raw, suppress(OSError):
+        try:
+            tls = context.wrap_socket(raw.dup(), server_side=True)
+        except OSError:
+            raw.shutdown(socket.SHUT_WR)  # so that the client can read the alert
+            while raw.recv(65536):
+                pass
+            return
+        with tls:
+            server.versions.append(tls.selected_alpn_protocol())
+            _Conversation(server, tls, number).run()
+            raw.shutdown(socket.SHUT_WR)  # with requests unread, to close it would take back what was sent
+            while raw.recv(65536):
+                pass
+
+
+class _Conversation:
+    def __init__(self, server, tls, number):
+        self.server, self.tls, self.number = server, tls, number
+        self.http2 = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
+        self.asked: dict[int, tuple[str, str]] = {}
+        self.bodies: dict[int, bytes] = {}
+        self.waiting: list[int] = []
+
+    def run(self):
+        self.http2.initiate_connection()
+        self.flush()
+        while data := self.tls.recv(65536):
+            for event in self.http2.receive_data(data):
+                self.take(event)
+            self.flush()
+            if self.is_over:
+                return
+
+    is_over = False
+
+    def flush(self):
+        self.tls.sendall(self.http2.data_to_send())
+
+    def take(self, event):
+        match event:
+            case h2.events.RequestReceived():
+                fields = dict(event.headers)
+                self.asked[event.stream_id] = (fields[b":method"].decode(), fields[b":path"].decode())
+                self.bodies[event.stream_id] = b""
+                self.server.most_at_once = max(self.server.most_at_once, len(self.asked))
+            case h2.events.DataReceived():
+                self.bodies[event.stream_id] += event.data
+                self.http2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+            case h2.events.StreamEnded():
+                self.answer(event.stream_id)
+
+    def answer(self, stream):
+        method, path = self.asked[stream]
+        if path == "/later" and stream > 1:  # "I have not begun with this one": to be asked elsewhere
+            self.http2.close_connection(last_stream_id=stream - 2)
+            self.is_over = True
+            return
+        self.server.seen.append((self.number, method, path, self.bodies[stream]))
+        if path == "/together":  # nobody gets an answer before three have asked
+            self.waiting.append(stream)
+            if len(self.waiting) < 3:
+                return
+        elif path == "/reset":
+            self.http2.reset_stream(stream, error_code=2)
+            del self.asked[stream]
+            return
+        elif path == "/garbage":
+            self.tls.sendall(b"\x00\x00\x04\x08\x00\x00\x00\x00\x01\x00\x00\x00\x00" * 3)  # WINDOW_UPDATE by nothing
+            self.is_over = True
+            return
+        for each in self.waiting or [stream]:
+            self.respond(each)
+        self.waiting = []
+        self.is_over = path == "/last"
+
+    def respond(self, stream):
+        method, path = self.asked.pop(stream)
+        told = {"client": _client(self.tls), "connection": self.number, "method": method, "path": path}
+        self.http2.send_headers(stream, [(":status", "200"), ("content-type", "application/json")])
+        self.http2.send_data(stream, json.dumps(told).encode(), end_stream=True)
