@@ -217,6 +217,16 @@ def test_a_body_that_breaks_off_is_told(stream_one, headers):
         stream_one(server.url())
 
 
+def test_tls_that_breaks_within_a_body_is_no_failed_handshake(stream_one):
+    def answer(tls, _seen):
+        tls.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nfirst")
+        os.write(tls.fileno(), b"\x17\x03\x03\x00\x20" + bytes(32))  # no record of this connection
+        return False
+
+    with serving(demanding(), **{"/": answer}) as server, pytest.raises(FetchError, match="expected an answer"):
+        stream_one(server.url())
+
+
 def test_a_redirect_is_followed_to_the_body_that_is_streamed(stream_one):
     routes = {"/": (302, {"Location": "/there"}, b"moved"), "/there": in_chunks(b"here")}
     with serving(demanding(), **routes) as server:

@@ -1,0 +1,95 @@
+"""The protections of calls: bodies, connections, proxies, and what is said of a refusal."""
+
+from __future__ import annotations
+
+from mutations import Mutation
+
+_STREAMS = "tests/fetch/test_streams.py"
+_HTTP2 = "tests/fetch/test_http2.py"
+_ASKED = "tests/fetch/test_what_servers_ask.py"
+_EXCHANGE = "tests/fetch/test_exchange.py"
+
+MUTATIONS = [
+    Mutation(
+        "fetch/engine/connections.py", "        if not self._turn.acquire(blocking=False):\n            raise httpcore2.ConnectionNotAvailable\n",
+        "        self._turn.acquire(blocking=False)\n", f"{_HTTP2} -k never_share", "threads do not share a connection of HTTP/2",
+    ),
+    Mutation(
+        "fetch/engine/connections.py", "            if turn is not None:\n                turn.release()\n", "            pass\n",
+        f"{_HTTP2} -k each_connection_again", "a connection serves again after its answer",
+    ),
+    Mutation(
+        "fetch/engine/connections.py", "        return stream is not None and self._inner.is_idle()", "        return False and self._inner.is_idle()",
+        f"{_HTTP2} -k ended_meanwhile", "an idle connection of HTTP/2 that the origin ended is not used",
+    ),
+    Mutation(
+        "fetch/engine/connections.py", "            self.hearing.request = None  # what", "            pass  # what",
+        f"{_ASKED} -k what_a_proxy_asks", "what a proxy asks for is not the origin's request",
+    ),
+    Mutation(
+        "fetch/engine/connections.py", "            return raw if isinstance(raw, TLSSocket) else None\n", "            return None\n",
+        f"{_HTTP2} -k spoken", "the engine sees which HTTP is spoken over pyOpenSSL too",
+    ),
+    Mutation(
+        "fetch/engine/pools.py", "            raise passage.explained(error) from error\n        return Opened", "            raise\n        return Opened",
+        "tests/fetch/test_fetch_over_tls.py -k refused_certificate", "what the engine raises becomes ours",
+    ),
+    Mutation(
+        "fetch/engine/pools.py", "        if isinstance(body, StreamedBody) and error is body.failure:\n            return error\n", "",
+        f"{_STREAMS} -k comes_out_as_it_is", "what a body raises is not taken for the connection's",
+    ),
+    Mutation(
+        "fetch/engine/pools.py", "not isinstance(error.args[0], h11.ProtocolError)", "False", f"{_HTTP2} -k garbage",
+        "wrong frames of a server are not told as the caller's",
+    ),
+    Mutation(
+        "fetch/engine/pools.py", "        self._is_answered = True\n", "", f"{_STREAMS} -k breaks_within",
+        "what breaks within an answer is no failed handshake",
+    ),
+    Mutation(
+        "fetch/engine/pools.py", "if isinstance(error, httpcore2.RemoteProtocolError) and _is_own_finding(error):",
+        "if isinstance(error, httpcore2.RemoteProtocolError):", f"{_HTTP2} -k answer_that_is_none",
+        "a stream that is reset is no refusal of the certificate",
+    ),
+    Mutation(
+        "fetch/bodies.py", "        if self._is_begun:  # the", "        if False:  # the", f"{_HTTP2} -k second_time",
+        "a stream is not sent again on another connection",
+    ),
+    Mutation(
+        "fetch/exchange.py", "        if isinstance(request.body, StreamedBody):\n", "        if False:\n", f"{_EXCHANGE} -k second_time",
+        "a stream is not sent again to follow a redirect",
+    ),
+    Mutation(
+        "fetch/engine/pools.py", "    if opened._is_begun:\n", "    if False:\n", f"{_STREAMS} -k read_once",
+        "a body is read once",
+    ),
+    Mutation(
+        "fetch/engine/pools.py", "            if left < 0:\n                return\n\n    def close", "            if False:\n                return\n\n    def close",
+        f"{_STREAMS} -k endless", "the body of a redirect is not read for ever",
+    ),
+    Mutation(
+        "fetch/lanes.py", "                opened.close()\n        finally:", "                pass\n        finally:", f"{_STREAMS} -k unread_ends",
+        "an answer that is not read to its end gives its connection back",
+    ),
+    Mutation(
+        "fetch/lanes.py", "                await opened.close()\n        finally:", "                pass\n        finally:",
+        "tests/fetch/test_fetch_over_tls.py -k side_by_side", "an answer that was read gives its connection back, for tasks too",
+    ),
+    Mutation(
+        "fetch/lanes.py", "                proxy_context=connector.proxy_context() if is_tls else None,",
+        "                proxy_context=connector.context(self.chain) if is_tls else None,", f"{_ASKED} -k i14",
+        "I14: a proxy that asks for a certificate gets none",
+    ),
+    Mutation(
+        "fetch/binding.py", "        if isinstance(request.body, StreamedBody) and request.body.needs_loop:\n", "        if False:\n",
+        f"{_STREAMS} -k needs_an_event_loop", "a body that needs an event loop is told before anything is sent",
+    ),
+    Mutation(
+        "backends/pyopenssl_object.py", "self._fault = _fault_of(error) or self._fault", "self._fault = _fault_of(error)",
+        f"{_HTTP2} -k all_who_wait", "all who wait for a connection that is refused are told why",
+    ),
+    Mutation(
+        "core/certificate_requests.py", "    if len(data) < end:\n", "    if False:\n", "tests/core/test_certificate_requests.py",
+        "a shorter message than it says is not read past its end",
+    ),
+]  # fmt: skip
