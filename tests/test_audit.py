@@ -111,7 +111,9 @@ class Life:
         uploads.delete(uploaded.id, requester=WHO)
         authorities = AuthorityUploads(self.store)
         roots = to_pem([self.acme.certificate])
-        authorities.delete(authorities.upload(roots, requester=WHO).id, requester=WHO)
+        replaced = authorities.upload(roots, requester=WHO)
+        authorities.replace(replaced.id, roots, requester=WHO)
+        authorities.delete(replaced.id, requester=WHO)
         authorities.upload(roots, requester=WHO)
 
 
@@ -199,6 +201,10 @@ CHANGES: dict[str, Callable[[Life], object]] = {
         for each in CertificateUploads(life.store).list()
     ],
     "ca_certificate.uploaded": lambda life: AuthorityUploads(life.store).upload(to_pem([life.acme.certificate])),
+    "ca_certificate.replaced": lambda life: [
+        AuthorityUploads(life.store).replace(each.id, to_pem([life.acme.certificate]))
+        for each in AuthorityUploads(life.store)
+    ],
     "ca_certificate.deleted": lambda life: [
         AuthorityUploads(life.store).delete(each.id) for each in AuthorityUploads(life.store)
     ],

@@ -11,10 +11,10 @@ import pytest
 
 from mtlskit.authority import CertificateAuthority
 from mtlskit.authority import endings as authority_endings
-from mtlskit.core.certificates import SigningChain
+from mtlskit.core.certificates import SigningChain, to_pem
 from mtlskit.endings import EndingKind
 from mtlskit.errors import ConfigurationError, StoreError
-from mtlskit.fetch import CertificateUploads
+from mtlskit.fetch import AuthorityUploads, CertificateUploads
 from mtlskit.forecast import Forecast, forecast
 from mtlskit.gate import Gate
 from mtlskit.ports import Store
@@ -24,7 +24,7 @@ from mtlskit.testing.certificates import SERVER_AUTH, Authority
 KEYS = KeyEncryption(bytes(32))
 NOW = datetime.now(UTC).replace(microsecond=0)
 MONTH = timedelta(days=30)
-SERVER, LAST, ANCHOR, AUTHORITY, UPLOAD = EndingKind
+SERVER, LAST, ANCHOR, AUTHORITY, UPLOAD, UPLOADED_CA = EndingKind
 
 
 @pytest.fixture(params=["memory", "sqlite"])
@@ -135,6 +135,21 @@ def test_uploads_by_their_name_or_id(store: Store) -> None:
     found = ahead(store)
     assert told(found) == [(UPLOAD, "billing", 7), (UPLOAD, ids[1], 8)]
     assert found.endings[0].subject == "CN=Partner"
+
+
+def test_uploaded_authorities_by_each_of_their_certificates(store: Store) -> None:
+    uploads, soon, later = AuthorityUploads(store), root("Soon", 7), root("Later", 70)
+    middle = later.intermediate("Middle", not_after=NOW + timedelta(days=9))
+    uploads.upload(to_pem([later.certificate, middle.certificate, soon.certificate]), name="partner")
+    unnamed = uploads.upload(to_pem([root("Other", 8).certificate])).id
+    found = ahead(store)
+    assert told(found) == [(UPLOADED_CA, "partner", 7), (UPLOADED_CA, unnamed, 8), (UPLOADED_CA, "partner", 9)]
+    assert [each.subject for each in found.endings] == ["CN=Soon", "CN=Other", "CN=Middle"]
+    assert {each.then for each in found.endings} == {"servers with certificates from it are trusted no more"}
+    with store.transaction() as transaction:
+        transaction.insert("ca-certificate", "", "broken", b"{}")
+    with pytest.raises(StoreError, match="'broken'"):
+        ahead(store)
 
 
 def test_no_key_is_opened(store: Store, gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,13 +15,14 @@ class EndingKind(StrEnum):
     ANCHOR = "anchor"  # of a hostname: one of several
     AUTHORITY = "authority"  # the certificate of a generation, or the first of those above it
     UPLOAD = "upload"  # a client certificate that bindings go out with
+    UPLOADED_CA = "uploaded_ca"  # a CA certificate by which servers are trusted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ending:
     """The end of one certificate: what it is, of whom, when (UTC), and in one sentence what then happens.
 
-    `subject` is the certificate's, or the issuer's of an upload, as text for people (RFC 4514).
+    `subject` is the certificate's, or the issuer's of an uploaded client certificate, as text for people (RFC 4514).
     """
 
     what: EndingKind

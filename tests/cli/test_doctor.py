@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from mtlskit.authority import CertificateAuthority
-from mtlskit.fetch import CertificateUploads
+from mtlskit.core.certificates import to_pem
+from mtlskit.fetch import AuthorityUploads, CertificateUploads
 from mtlskit.stores import open_store
 from mtlskit.testing.certificates import Authority
 from support.command_line import Command
@@ -34,6 +35,8 @@ def bound(days: float) -> None:
         [bindings.GATEWAY]
         authority = "Acme"
         [environments.broken.bindings.A]
+        certificate_id = "no-such"
+        [environments.untrusted.trust]
         certificate_id = "no-such"
         """
     )
@@ -76,8 +79,22 @@ def test_without_a_file_it_shows_the_store(command: Command) -> None:
     assert (told.status, document["bindings"], len(document["endings"])) == (1, [], 1)
 
 
+def test_authorities_that_servers_are_trusted_by_are_told_of(command: Command) -> None:
+    bound(100)
+    store = open_store("sqlite:///s.db")
+    soon = Authority.root("Partner\x1b[31m", not_after=NOW + timedelta(days=5))
+    AuthorityUploads(store).upload(to_pem([soon.certificate]), name="partner")
+    store.close()
+    told = command("doctor", *STORE, "--json")
+    (ending,) = json.loads(told.out)["endings"]
+
+    assert (told.status, ending["what"], ending["name"]) == (1, "uploaded_ca", "partner")
+    assert "\x1b[31m" not in command("doctor", *STORE).out
+
+
 def test_what_cannot_be_bound_is_told(command: Command) -> None:
     bound(100)
 
     command("doctor", "mtlskit.toml", *STORE, "--environment", "broken").refused("no-such", "'A'")
+    command("doctor", "mtlskit.toml", *STORE, "--environment", "untrusted").refused("no-such", "CA certificates")
     command("doctor", "missing.toml", *STORE).refused("missing.toml")

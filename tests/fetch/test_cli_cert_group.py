@@ -14,6 +14,7 @@ from mtlskit.stores import open_store
 from mtlskit.testing.certificates import Authority, name_of
 
 ROOT = Authority.root("Test root")
+OTHER = Authority.root("Other root")
 LEAF = ROOT.intermediate("Test intermediate").leaf("device")
 DATE = f"{ROOT.certificate.not_valid_after_utc:%Y-%m-%d}"
 STORE = "sqlite:///state.db"
@@ -27,6 +28,7 @@ def run(tmp_path, monkeypatch):
         "cert.pem": LEAF.chain_pem(),
         "key.pem": LEAF.to_pem(),
         "root.pem": to_pem([ROOT.certificate]),
+        "other.pem": to_pem([OTHER.certificate]),
         "leaf.der": to_der(LEAF.certificate),
     }.items():
         (tmp_path / name).write_bytes(content)
@@ -154,9 +156,30 @@ def test_either_kind_is_deleted(run):
     assert of_group(run, "list").stdout == ""
 
 
+def test_either_kind_is_replaced_under_its_id(run):
+    one, two = uploaded(run, "--name", "my-cert"), authority(run, "--name", "roots")
+
+    client = of_group(run, "replace", "mtls-certificate", "--id", one, *FILES)
+    done = of_group(
+        run, "replace", "certificate-authority", "--id", two, "--ca-cert", "other.pem", "--requester", "eve"
+    )
+    again = of_group(
+        run, "replace", "certificate-authority", "--id", two, "--ca-cert", "root.pem", "--name", "new", "--json"
+    )
+
+    assert f"Replaced mTLS Certificate {one}\n" in client.stdout
+    assert done.stdout.startswith(
+        f"Replacing CA Certificate {two}...\nSuccess! Replaced CA Certificate {two}\nID: {two}\nIssuer: CN=Other root\n"
+    )
+    assert (json.loads(again.stdout)["id"], json.loads(again.stdout)["name"]) == (two, "new")
+    assert audit()[3] == ("ca_certificate.replaced", "eve")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (("replace", "certificate-authority", "--id", "no", "--ca-cert", "root.pem"), 'not found with id "no"'),
+        (("replace", "certificate-authority", "--id", "no", "--ca-cert", "no.pem"), "Could not read file: no.pem"),
         (("delete",), "Must provide --id or --name."),
         (("delete", "--id", "x", "--name", "y"), "Can't provide both --id and --name."),
         (("delete", "--name", "N"), 'certificate not found with name "N"'),
@@ -172,6 +195,23 @@ def test_an_error_of_the_newer_group_is_one_line_and_two(run, arguments, message
     assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
     assert message in result.stderr
     assert list(Path().glob("state*")) == []
+
+
+@pytest.mark.parametrize(
+    ("file", "message"), [("key.pem", "holds a private key"), ("cert.pem", "not_a_ca"), ("leaf.der", "got DER")]
+)
+def test_what_cannot_be_trusted_replaces_nothing(run, file, message):
+    kept = authority(run)
+    result = of_group(run, "replace", "certificate-authority", "--id", kept, "--ca-cert", file)
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+    assert message in result.stderr
+    assert [event for event, _ in audit()] == ["ca_certificate.uploaded"]
+
+
+def test_a_client_certificate_is_not_replaced_by_an_authority(run):
+    kept = uploaded(run)
+    result = of_group(run, "replace", "certificate-authority", "--id", kept, "--ca-cert", "root.pem")
+    assert (result.exit_code, f'certificate not found with id "{kept}"' in result.stderr) == (2, True)
 
 
 def test_a_certificate_cannot_write_lines_of_its_own(run):

@@ -3,9 +3,12 @@
 import json
 import sys
 import threading
+import time
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 
+from mtlskit.core.certificates import SigningChain
 from mtlskit.errors import ConfigurationError, MTLSError, UnknownBinding
 from mtlskit.fetch import AsyncEnvironment, CertificateUploads, ClientCertificate, Environment
 from mtlskit.stores import open_store
@@ -211,6 +214,8 @@ def test_an_unknown_name_lists_the_known_ones(kind):
         ({"A": LEAF}, {"trust": "everything"}),
         ({"A": LEAF}, {"trust": []}),
         ({"A": LEAF}, {"trust": [b"x"]}),
+        ({"A": LEAF}, {"trust": b"x"}),
+        ({"A": LEAF}, {"trust": None}),
         ({"A": LEAF}, {"backend": "rustls"}),
     ],
 )
@@ -250,3 +255,17 @@ def test_a_thousand_bindings_are_loaded_without_a_context_made(store, monkeypatc
 
     assert len(env) == 1000
     assert not made.is_set()
+
+
+def test_an_rsa_key_that_was_looked_at_is_not_looked_at_again(store):
+    chain = ROOT.leaf("device", key=rsa.generate_private_key(65_537, 2_048))
+    certificate_id, text = CertificateUploads(store).upload(chain.to_pem()).id, chain.to_pem()
+    once = _processor_time(lambda: SigningChain.from_pem(text))
+    ten = _processor_time(lambda: Environment({f"B{n}": certificate_id for n in range(10)}, store=store, trust=TRUST))
+    assert ten < 3 * once
+
+
+def _processor_time(work):
+    before = time.process_time()
+    work()
+    return time.process_time() - before

@@ -103,6 +103,20 @@ def test_a_redirect_is_an_error_where_it_is_asked_to_be():
         run(start(redirect=Redirect.ERROR), answer(302, "/y"))
 
 
+@pytest.mark.invariant(14)
+def test_i14_a_redirect_that_leaves_the_bindings_origins_is_an_error_where_it_is_asked_to_be():
+    origins = ["https://a.example", "https://b.example"]
+
+    step = run(start(origins=origins, redirect=Redirect.BOUND), answer(302, "https://b.example/y"))
+    assert (str(step.target), step.route) == ("https://b.example/y", Route.CERTIFICATE)
+    with pytest.raises(
+        OriginNotAllowed, match="expected a redirect to an origin of this binding, got one to 'https://c"
+    ):
+        run(start(origins=origins, redirect=Redirect.BOUND), answer(302, "https://c.example/"))
+    with pytest.raises(OriginNotAllowed):
+        run(start(redirect=Redirect.BOUND), answer(307, "https://a.example:444/"))
+
+
 @pytest.mark.parametrize("status", [300, 304, 305, 306, 200, 404])
 def test_other_answers_are_responses(status):
     assert run(start(), answer(status, "/y")).status == status

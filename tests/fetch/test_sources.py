@@ -191,7 +191,7 @@ def test_a_file_that_could_not_be_read_once_is_read_again(
         raise ConfigurationError("expected a file that can be read, got a busy one")
 
     with monkeypatch.context() as failing:
-        failing.setattr(module, "_content", busy)
+        failing.setattr(module, "content_of", busy)
         now[0] = 2
         assert source.current().certificate == ONE.certificate
     now[0] = 4

@@ -7,8 +7,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from mtlskit.core.certificates import to_der, to_pem
-from mtlskit.errors import CertificateError, ConfigurationError, NotFound
-from mtlskit.fetch import CertificateUploads, Environment
+from mtlskit.errors import CertificateError, ConfigurationError, Conflict, NotFound
+from mtlskit.fetch import CertificateUploads, Environment, upload_authorities
 from mtlskit.fetch.upload_authorities import AuthorityUploads
 from mtlskit.stores import open_store
 from mtlskit.testing.certificates import Authority
@@ -19,6 +19,7 @@ ROOT = Authority.root("Server root")
 MIDDLE = ROOT.intermediate("Server intermediate")
 LEAF = MIDDLE.leaf("device")
 PEM = to_pem([MIDDLE.certificate, ROOT.certificate])
+OTHER = Authority.root("Other root", not_after=NOW + timedelta(days=99))
 
 
 @pytest.fixture(params=["memory://", "sqlite"])
@@ -74,6 +75,54 @@ def test_a_deleted_one_is_gone(authorities, store):
     assert rows == [("ca_certificate.uploaded", ""), ("ca_certificate.deleted", "bob")]
 
 
+def test_others_take_its_place_under_the_same_id(authorities, store):
+    before = authorities.upload(PEM, name="partner")
+    topics = set()
+    store.subscribe(topics.update)
+
+    after = authorities.replace(before.id, to_pem([OTHER.certificate]), requester="alice")
+
+    assert (after.id, after.name, after.ca) == (before.id, "partner", True)
+    assert (after.serial_number, after.expires_on) == (
+        OTHER.certificate.serial_number, OTHER.certificate.not_valid_after_utc,
+    )  # fmt: skip
+    assert after.uploaded_on > before.uploaded_on
+    assert authorities.list() == authorities.list("partner") == (after,)
+    assert authorities.certificates(before.id) == (OTHER.certificate,)
+    assert topics == {f"ca-certificate:{before.id}"}
+    with store.snapshot() as snapshot:
+        *_, row = snapshot.scan_audit()
+    assert (row.event, row.details["id"], row.details["requester"]) == ("ca_certificate.replaced", before.id, "alice")
+    assert row.details["serial"] == f"{OTHER.certificate.serial_number:x}"
+    assert authorities.replace(before.id, PEM, name="renamed").name == "renamed"
+    assert (authorities.list("partner"), len(authorities.list("renamed"))) == ((), 1)
+
+
+@pytest.mark.parametrize("certificate_id", ["", "no-such", "\0", None])
+def test_what_is_not_there_is_not_replaced(authorities, store, certificate_id):
+    client = CertificateUploads(store).upload(LEAF.to_pem())
+    for each in (certificate_id, client.id):
+        with pytest.raises(NotFound, match="expected the id of an uploaded certificate"):
+            authorities.replace(each, PEM)
+
+
+def test_who_comes_second_is_told_and_changes_nothing(authorities, store, monkeypatch):
+    uploaded = authorities.upload(PEM, name="partner")
+    check = upload_authorities.upload_checks.check_authorities
+
+    def meddle(*given):
+        """Somebody else is quicker, between the reading and the writing."""
+        monkeypatch.setattr(upload_authorities.upload_checks, "check_authorities", check)
+        AuthorityUploads(store).replace(uploaded.id, to_pem([OTHER.certificate]), name="first")
+
+    monkeypatch.setattr(upload_authorities.upload_checks, "check_authorities", meddle)
+    with pytest.raises(Conflict, match="got one changed meanwhile"):
+        authorities.replace(uploaded.id, PEM, name="second")
+
+    assert authorities.certificates(uploaded.id) == (OTHER.certificate,)
+    assert (len(authorities.list("first")), authorities.list("second")) == (1, ())
+
+
 def wrong():
     past = {"not_before": NOW - timedelta(days=9), "not_after": NOW - timedelta(days=1)}
     early = {"not_before": NOW + timedelta(days=1), "not_after": NOW + timedelta(days=9)}
@@ -106,6 +155,10 @@ def test_what_nobody_is_to_be_trusted_by_is_refused(authorities, said):
     with pytest.raises(CertificateError, match=f"expected .*{said}"):
         authorities.upload(WRONG[said])
     assert authorities.list() == ()
+    uploaded = authorities.upload(PEM)
+    with pytest.raises(CertificateError, match=f"expected .*{said}"):
+        authorities.replace(uploaded.id, WRONG[said])
+    assert authorities.list() == (uploaded,)
 
 
 @pytest.mark.invariant("I11")
@@ -115,8 +168,15 @@ def test_a_key_is_refused_unseen(authorities):
         authorities.upload(given)
     assert exposed(caught.value, given.splitlines()[1]) == []
     assert authorities.list() == ()
+    uploaded = authorities.upload(PEM)
+    with pytest.raises(CertificateError, match="got PEM that holds a private key") as caught:
+        authorities.replace(uploaded.id, given)
+    assert exposed(caught.value, given.splitlines()[1]) == []
 
 
 def test_a_name_is_printable_text(authorities):
     with pytest.raises(ConfigurationError, match="expected a name"):
         authorities.upload(PEM, name="a\x1bb")
+    uploaded = authorities.upload(PEM)
+    with pytest.raises(ConfigurationError, match="expected a name"):
+        authorities.replace(uploaded.id, PEM, name="a\x1bb")

@@ -31,13 +31,13 @@ def packed(leaf, more, key=LEAF.private_key):
     )
 
 
-def bare(*chains):
-    """A PKCS #12 without encryption and without MAC, with the key and the leaf of each chain."""
+def bare(*chains, seal=b""):
+    """A PKCS #12 without encryption, and without MAC if none is given, with the key and the leaf of each chain."""
     keys = [seq(oid(f"{_BAG}.1"), encode(0xA0, chain.private_key_der())) for chain in chains]
     kept = (seq(oid("1.2.840.113549.1.9.22.1"), encode(0xA0, encode(4, to_der(each.certificate)))) for each in chains)
     bags = [*keys, *(seq(oid(f"{_BAG}.3"), encode(0xA0, each)) for each in kept)]
     safe = seq(oid(_DATA), encode(0xA0, encode(4, seq(*bags))))
-    return seq(integer(3), seq(oid(_DATA), encode(0xA0, encode(4, seq(safe)))))
+    return seq(integer(3), seq(oid(_DATA), encode(0xA0, encode(4, seq(safe)))), seal)
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
@@ -56,7 +56,11 @@ def test_it_may_have_no_password(uploads):
     assert uploads.certificates(uploaded.id) == OTHER.certificates
 
 
+# MacData (RFC 7292, 4): two milliards of iterations, in 60 octets.
+HOURS = seq(seq(seq(oid("1.3.14.3.2.26"), encode(5)), encode(4, bytes(20))), encode(4, b"saltsalt"), integer(2**31 - 1))
+
 WRONG = {
+    "hours": (bare(OTHER, seal=HOURS), "PKCS#12 that opens with at most 5000000 iterations, got 2147483647"),
     "several keys": (bare(OTHER, LEAF), "one private key, got 2"),
     "no key": (pkcs12.serialize_java_truststore(
         [pkcs12.PKCS12Certificate(ROOT.certificate, b"root")], serialization.BestAvailableEncryption(PASSWORD)
@@ -92,7 +96,7 @@ def test_a_wrong_password_is_one_error_that_shows_nothing(uploads, password):
 
 
 @pytest.mark.invariant("I11")
-@pytest.mark.parametrize("case", ["several keys", "a part"])
+@pytest.mark.parametrize("case", ["hours", "several keys", "a part"])
 def test_no_local_variable_of_a_failed_replacement_has_the_key(uploads, case):
     uploaded, data = uploads.upload(OTHER.to_pem()), WRONG[case][0]
     with pytest.raises(CertificateError) as caught:

@@ -56,6 +56,10 @@ MUTATIONS = [
         "a stream is not sent again on another connection",
     ),
     Mutation(
+        "fetch/exchange.py", "if route is Route.PLAIN and self.redirect is Redirect.BOUND:", "if False:", f"{_EXCHANGE} -k i14",
+        "I14: a redirect away from the binding's origins is an error where it is asked to be",
+    ),
+    Mutation(
         "fetch/exchange.py", "        if isinstance(request.body, StreamedBody):\n", "        if False:\n", f"{_EXCHANGE} -k second_time",
         "a stream is not sent again to follow a redirect",
     ),

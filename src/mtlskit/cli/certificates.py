@@ -112,6 +112,11 @@ def upload_authority(store_url: str, ca_cert: str, name: str | None, requester: 
     tell_upload(done, f"Uploaded CA Certificate{called(name)}", as_json)
 
 
+@cert.group("replace")
+def cert_replace() -> None:
+    """Put another certificate under the ID of an uploaded one."""
+
+
 @mtls_certificate.command()
 @click.option("--id", "certificate_id", required=True, help="The ID of the mTLS certificate to replace.")
 @material_options
@@ -132,6 +137,31 @@ def replace(
         _of_id([uploads], certificate_id)
         done = material.replace(uploads, certificate_id, name=name, requester=requester)
     tell_upload(done, f"Replaced mTLS Certificate {done.id}", as_json)
+
+
+cert_replace.add_command(replace, "mtls-certificate")
+
+
+@cert_replace.command("certificate-authority")
+@click.option("--id", "certificate_id", required=True, help="The ID of the CA certificates to replace.")
+@click.option("--ca-cert", required=True, help="The path to a certificate file (.pem) with one or several CAs.")
+@click.option("--name", help="Their new name; without, they keep the one that they have.")
+@requester_option
+@json_option
+@_with_store
+def replace_authority(
+    store_url: str, certificate_id: str, ca_cert: str, name: str | None, requester: str, as_json: bool
+) -> None:  # fmt: skip
+    """Put other CA certificates under the ID of uploaded ones."""
+    certificates = content(ca_cert)
+    if not as_json:
+        click.echo(f"Replacing CA Certificate {escaped(certificate_id)}...")
+    rehearse(store_url, lambda store: _of_id([AuthorityUploads(store)], certificate_id))
+    with opened_or_made(store_url) as store:
+        uploads = AuthorityUploads(store)
+        _of_id([uploads], certificate_id)
+        done = uploads.replace(certificate_id, certificates, name=name, requester=requester)
+    tell_upload(done, f"Replaced CA Certificate {done.id}", as_json)
 
 
 @mtls_certificate.command("list")

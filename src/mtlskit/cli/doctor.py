@@ -17,7 +17,7 @@ from mtlskit.cli.output import console, print_json, table
 from mtlskit.cli.words import escaped, shown_time
 from mtlskit.errors import ConfigurationError, NotFound
 from mtlskit.fetch import CertificateEnding, CertificateUploads, Urgency
-from mtlskit.fetch.configuration import BindingEntry, read_bindings
+from mtlskit.fetch.configuration import BindingEntry, Configuration, read_configuration
 from mtlskit.fetch.own_file import AuthorityEntry
 from mtlskit.fetch.watch import ending_of
 from mtlskit.forecast import forecast
@@ -43,16 +43,17 @@ def doctor(file: str | None, environment: str | None, store_url: str, as_json: b
     """
     now = datetime.now(UTC)
     with opened(store_url) as store:
-        entries = () if file is None else read_bindings(file, environment=environment)
-        bindings = sorted((_ending(each, store, now) for each in entries), key=lambda each: each.not_after)
-        found = forecast(store, now=now, within=_AHEAD)
+        found = Configuration(bindings=()) if file is None else read_configuration(file, environment=environment)
+        found.trusted(store)  # told now if there are no such roots
+        bindings = sorted((_ending(each, store, now) for each in found.bindings), key=lambda each: each.not_after)
+        ahead = forecast(store, now=now, within=_AHEAD)
     if as_json:
-        print_json({"bindings": list(map(_document, bindings)), **document_of(found)})
+        print_json({"bindings": list(map(_document, bindings)), **document_of(ahead)})
     else:
         _print(bindings)
-        tell(found)
+        tell(ahead)
     is_urgent = any(each.urgency in (Urgency.WEEK, Urgency.ENDED) for each in bindings)
-    return NO if is_urgent or any(each.ends_at <= now + timedelta(days=7) for each in found.endings) else 0
+    return NO if is_urgent or any(each.ends_at <= now + timedelta(days=7) for each in ahead.endings) else 0
 
 
 def _ending(entry: BindingEntry, store: Store, now: datetime) -> CertificateEnding:

@@ -28,6 +28,7 @@ EVENTS: Final = (
     "client_certificate.replaced",
     "client_certificate.deleted",
     "ca_certificate.uploaded",
+    "ca_certificate.replaced",
     "ca_certificate.deleted",
     "keys.resealed",
 )

@@ -17,6 +17,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import pkcs12
 
+from mtlskit.core import key_derivation
+from mtlskit.core.key_derivation import MOST_ITERATIONS, Demand
 from mtlskit.errors import CertificateError
 
 PrivateKey: TypeAlias = (
@@ -25,6 +27,8 @@ PrivateKey: TypeAlias = (
 
 # What `cryptography` raises for bytes that are no certificate: two of them are no ValueError.
 UNREADABLE: Final = (ValueError, UnsupportedAlgorithm, x509.InvalidVersion)
+_ANY_KEY: Final = "a private key in PEM (and its password), got none that opens"
+_ANY_PKCS12: Final = "PKCS#12 and its password, got something else"
 _LABEL: Final = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----")
 _BLOCK: Final = re.compile(rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
 
@@ -117,6 +121,7 @@ def certificates_without_keys(pem: Secret, what: str) -> tuple[x509.Certificate,
 
 def private_key_in(pem: Secret, password: Secret) -> PrivateKey:
     """The private key in PEM that may have certificates beside it; raises CertificateError."""
+    _check_demand(key_derivation.of_pem(pem.octets()), "an encrypted private key", _ANY_KEY)
     wanted = "a password for the encrypted private key, got none"
     if password.password() is not None:
         wanted = "an encrypted private key for the password"
@@ -126,7 +131,7 @@ def private_key_in(pem: Secret, password: Secret) -> PrivateKey:
     except TypeError:
         problem = wanted
     except (ValueError, UnsupportedAlgorithm):
-        problem = "a private key in PEM (and its password), got none that opens"
+        problem = _ANY_KEY
     if problem:
         raise CertificateError(f"expected {problem}")
     return _supported(key)
@@ -134,16 +139,35 @@ def private_key_in(pem: Secret, password: Secret) -> PrivateKey:
 
 def pkcs12_in(data: Secret, password: Secret) -> tuple[PrivateKey, tuple[x509.Certificate, ...]]:
     """The key and the chain in PKCS #12 (RFC 7292); raises CertificateError."""
+    _check_demand(key_derivation.of_pkcs12(data.octets()), "PKCS#12", _ANY_PKCS12)
     try:
         found = pkcs12.load_key_and_certificates(data.octets(), password.password())
     except (ValueError, UnsupportedAlgorithm):
         found = None
     if found is None:
-        raise CertificateError("expected PKCS#12 and its password, got something else")
+        raise CertificateError(f"expected {_ANY_PKCS12}")
     key, certificate, more = found
     if key is None or certificate is None:
         raise CertificateError("expected PKCS#12 with a key and its certificate, got one without")
     return _supported(key), (certificate, *more)
+
+
+def known_private_key_in(pem: Secret) -> PrivateKey:
+    """As `private_key_in`, of a key that was read by that and sealed since: raises ValueError for another.
+
+    To look at an RSA key once more costs a tenth of a second.
+    """
+    return _supported(serialization.load_pem_private_key(pem.octets(), None, unsafe_skip_rsa_key_validation=True))
+
+
+def _check_demand(demand: Demand | None, what: str, otherwise: str) -> None:
+    """Before it is opened: raises CertificateError for what would take too long, or could not be read."""
+    if demand is None:
+        raise CertificateError(f"expected {otherwise}")
+    if demand.iterations > MOST_ITERATIONS:
+        raise CertificateError(
+            f"expected {what} that opens with at most {MOST_ITERATIONS} iterations, got {demand.iterations}"
+        )
 
 
 def _from_der(data: Secret, what: str) -> x509.Certificate:

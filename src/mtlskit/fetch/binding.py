@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("mtlskit.fetch")
 
-RedirectMode: TypeAlias = Literal["follow", "manual", "error"]
+RedirectMode: TypeAlias = Literal["follow", "bound", "manual", "error"]
 _Lane = TypeVar("_Lane", Lane, AsyncLane)
 
 
@@ -147,7 +147,8 @@ class Binding(_Binding[Lane]):
         `body` is bytes; text sent as UTF-8; an open binary file or an iterable of bytes, sent as they are read, once;
         `json` a value to send as JSON, `form` names and values to send URL-encoded. `timeout` is in seconds for each of
         connecting, sending and waiting for more; None waits for ever. A redirect to an origin that is not this
-        binding's is followed without the certificate and without Authorization and Cookie. Nothing is sent twice.
+        binding's is followed without the certificate and without Authorization and Cookie; with `redirect="bound"` it
+        is an error, with "error" every one is, and with "manual" it is the response. Nothing is sent twice.
 
         Raises OriginNotAllowed, ConfigurationError (what is asked for), CertificateError (our certificate, before a
         byte is sent), HandshakeError (the server's), ClientCertificateRefused, FetchError; and what `body` raises.

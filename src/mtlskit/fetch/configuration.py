@@ -16,9 +16,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from cryptography import x509
+
 from mtlskit.errors import ConfigurationError
-from mtlskit.fetch.own_file import AuthorityEntry, FilesEntry, own_entry, own_section
+from mtlskit.fetch.own_file import (
+    AuthorityEntry,
+    FilesEntry,
+    TrustEntry,
+    own_bindings,
+    own_entry,
+    own_section,
+    own_trust,
+)
 from mtlskit.fetch.targets import BoundOrigins
+from mtlskit.ports import ServerTrust, Store
 
 _log = logging.getLogger("mtlskit.fetch")
 _FIELD = "mtls_certificates"
@@ -35,42 +46,54 @@ class BindingEntry:
     origins: BoundOrigins = field(default_factory=lambda: BoundOrigins(()))
 
 
-def read_bindings(path: str | Path, *, environment: str | None = None) -> tuple[BindingEntry, ...]:
-    """The bindings of a TOML or JSON file, those of `[env.<environment>]` if one is named.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Configuration:
+    """What a file says: bindings, and which servers are trusted."""
+
+    bindings: tuple[BindingEntry, ...]
+    trust: ServerTrust | TrustEntry = ServerTrust.CERTIFI
+
+    def trusted(self, store: Store) -> ServerTrust | tuple[x509.Certificate, ...]:
+        """As an `Environment` takes it. Raises what `TrustEntry.roots` raises."""
+        return self.trust.roots(store) if isinstance(self.trust, TrustEntry) else self.trust
+
+
+def read_configuration(path: str | Path, *, environment: str | None = None) -> Configuration:
+    """What a TOML or JSON file says, at its top or under `[env.<environment>]` if one is named.
 
     Raises ConfigurationError, naming the file and the place in it, for a file that cannot be read, an environment
     that it has not, or an entry of the wrong form. Fields that are not known are warned about.
     """
     document = _load(Path(path))
     if Path(path).name.startswith(_OWN):
-        return _own_bindings(document, environment, Path(path))
+        return _own(document, environment, Path(path))
     section, where = _section(document, environment, str(path))
     entries = section.get(_FIELD, ())
     if not isinstance(entries, list | tuple):
         raise ConfigurationError(f'{path}: The field "{where}{_FIELD}" should be an array but got {_json(entries)}')
     found = tuple(_entry(each, f"{where}{_FIELD}[{index}]", str(path)) for index, each in enumerate(entries))
     _check_distinct(found, str(path))
-    return found
+    return Configuration(bindings=found)
 
 
-def _own_bindings(document: Mapping[str, Any], environment: str | None, path: Path) -> tuple[BindingEntry, ...]:
+def _own(document: Mapping[str, Any], environment: str | None, path: Path) -> Configuration:
     try:
-        table, where = own_section(document, environment)
-        return tuple(
-            BindingEntry(
-                binding=name,
-                certificate=own_entry(entry, f"{where}.{name}", path.parent),
-                origins=_origins(entry, f"{where}.{name}", ""),
-            )
-            for name, entry in table.items()
-        )
+        section, where = own_section(document, environment)
+        table = own_bindings(section, where)
+        bindings = tuple(_own_entry(name, entry, f"{where}bindings.{name}", path) for name, entry in table.items())
+        return Configuration(bindings=bindings, trust=own_trust(section, where, path.parent))
     except ConfigurationError as error:
         raise ConfigurationError(f"{path}: {error}") from None
 
 
+def _own_entry(name: str, entry: Any, where: str, path: Path) -> BindingEntry:
+    certificate = own_entry(entry, where, path.parent)
+    return BindingEntry(binding=name, certificate=certificate, origins=_origins(entry, where, ""))
+
+
 def _load(path: Path) -> Mapping[str, Any]:
     try:
-        data = path.read_text(encoding="utf-8")
+        data = path.read_text(encoding="utf-8-sig")  # some editors begin UTF-8 with a mark, which wrangler passes over
     except (OSError, UnicodeError):
         raise ConfigurationError(f"Could not read file: {path}") from None
     try:

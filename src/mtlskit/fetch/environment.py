@@ -10,22 +10,19 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, Self, TypeAlias, TypeVar
 
-from cryptography import x509
-
 from mtlskit.backends import get_backend
 from mtlskit.core.certificates import SigningChain
 from mtlskit.errors import ConfigurationError, MTLSError, NotFound, UnknownBinding
 from mtlskit.fetch.binding import AsyncBinding, Binding, Bound
-from mtlskit.fetch.configuration import BindingEntry, read_bindings
+from mtlskit.fetch.configuration import BindingEntry, Configuration, read_configuration
 from mtlskit.fetch.lanes import AsyncLane, Connector, Lane
 from mtlskit.fetch.proxies import Proxy
 from mtlskit.fetch.sources import CertificateSource, GivenChain, Looks, UploadedChain
 from mtlskit.fetch.targets import BoundOrigins
+from mtlskit.fetch.trust import Trust, trusted
 from mtlskit.fetch.uploads import utc_now
 from mtlskit.fetch.watch import CertificateEnding, ending_of
 from mtlskit.ports import Backend, ServerTrust, Store
-
-Trust: TypeAlias = ServerTrust | str | Sequence[x509.Certificate]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,15 +59,16 @@ class _Environment(Generic[_Binding, _Lane]):
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         """Binds names to certificates. `store` has the uploaded ones; `trust` says which servers are trusted:
-        "certifi", "system", or root certificates. `proxy` is one that calls go through, as
-        `http[s]://[user:password@]host[:port]`; those of the process's environment count for nothing.
+        "certifi", "system", root certificates, or the id of uploaded CA certificates, as they are now. `proxy` is one
+        that calls go through, as `http[s]://[user:password@]host[:port]`; those of the process's environment count for
+        nothing.
 
-        Raises ConfigurationError for a name, an id, origins, a proxy or a backend that cannot be used.
+        Raises ConfigurationError for a name, an id, origins, trust, a proxy or a backend that cannot be used.
         """
         uploaded = _no_store if store is None else _uploaded_in(store)
         bound = [_bound(self, name, source, uploaded) for name, source in bindings.items()]
         through = None if proxy is None else Proxy.parse(proxy)
-        self._open(bound, Connector(backend=get_backend(backend), trust=_trusted(trust), proxy=through), clock)
+        self._open(bound, Connector(backend=get_backend(backend), trust=trusted(trust, store), proxy=through), clock)
 
     @classmethod
     def from_file(
@@ -80,33 +78,34 @@ class _Environment(Generic[_Binding, _Lane]):
         store: Store,
         environment: str | None = None,
         backend: str | Backend | None = None,
-        trust: Trust = ServerTrust.CERTIFI,
+        trust: Trust | None = None,
         proxy: str | None = None,
         clock: Callable[[], datetime] = utc_now,
     ) -> Self:
         """The bindings of a `wrangler.toml` (`.json`, `.jsonc`) or `mtlskit.toml`, or those of its named `environment`,
-        which inherits none.
+        which inherits none. Without `trust` it is what a `mtlskit.toml` says, or else "certifi".
 
         Raises ConfigurationError, naming file and place, for a file, an entry or a certificate id that is not good.
         """
-        entries = read_bindings(path, environment=environment)
-        return cls._of(entries, str(path), store=store, backend=backend, trust=trust, proxy=proxy, clock=clock)
+        found = read_configuration(path, environment=environment)
+        return cls._of(found, str(path), store=store, backend=backend, trust=trust, proxy=proxy, clock=clock)
 
     @classmethod
     def _of(
         cls,
-        entries: Sequence[BindingEntry],
+        configuration: Configuration,
         path: str,
         *,
         store: Store,
         backend: str | Backend | None,
-        trust: Trust,
+        trust: Trust | None,
         proxy: str | None,
         clock: Callable[[], datetime],
     ) -> Self:
         try:
-            sources = {entry.binding: _from_entry(entry, store) for entry in entries}
-            return cls(sources, store=store, backend=backend, trust=trust, proxy=proxy, clock=clock)
+            sources = {entry.binding: _from_entry(entry, store) for entry in configuration.bindings}
+            roots = configuration.trusted(store) if trust is None else trust
+            return cls(sources, store=store, backend=backend, trust=roots, proxy=proxy, clock=clock)
         except MTLSError as error:
             raise ConfigurationError(f"{path}: {error}") from error
 
@@ -264,14 +263,3 @@ def _uploaded_in(store: Store) -> Callable[[str, str], CertificateSource]:
             ) from None
 
     return uploaded
-
-
-def _trusted(trust: Trust) -> ServerTrust | tuple[x509.Certificate, ...]:
-    if isinstance(trust, str):
-        if trust not in ServerTrust.__members__.values():
-            raise ConfigurationError(f"expected 'certifi', 'system' or root certificates as trust, got {trust!r}")
-        return ServerTrust(trust)
-    roots = tuple(trust)
-    if not roots or not all(isinstance(root, x509.Certificate) for root in roots):
-        raise ConfigurationError("expected root certificates to trust, got none or something else")
-    return roots

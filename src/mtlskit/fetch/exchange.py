@@ -69,13 +69,14 @@ class Exchange:
     def after(self, step: Step, answer: Answer) -> Step | ResponseHead:
         """The head of the response, or the request that the answer asks for next.
 
-        Raises FetchError for a redirect that must not or cannot be followed, OriginNotAllowed for one away from https.
+        Raises FetchError for a redirect that must not or cannot be followed, OriginNotAllowed for one away from https,
+        or from the binding's origins where that is not to be.
         """
         location = answer.headers.get("location")
         if answer.status not in _REDIRECTS or location is None:
             return _head(step, answer)
         match self.redirect:
-            case Redirect.FOLLOW:
+            case Redirect.FOLLOW | Redirect.BOUND:
                 return self._follow(step, answer.status, location)
             case Redirect.MANUAL:
                 return _head(step, answer)
@@ -88,13 +89,16 @@ class Exchange:
         if step.redirects >= LONGEST_REDIRECTION:
             raise FetchError(f"expected at most {LONGEST_REDIRECTION} redirects, got another at {step.target}")
         target = _joined(step.target, location)
+        route = self._route(step.route, target.origin)
+        if route is Route.PLAIN and self.redirect is Redirect.BOUND:
+            raise OriginNotAllowed(f"expected a redirect to an origin of this binding, got one to '{target.origin}'")
         request = _redirected(step.request, status, crosses=target.origin != step.target.origin)
         if isinstance(request.body, StreamedBody):
             raise FetchError(f"expected a body that can be sent again, which {step.target} asks for, got a stream")
         return Step(
             request=request,
             target=target,
-            route=self._route(step.route, target.origin),
+            route=route,
             redirects=step.redirects + 1,
         )
 

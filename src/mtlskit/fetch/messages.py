@@ -55,6 +55,7 @@ class Redirect(StrEnum):
     """What becomes of a redirect."""
 
     FOLLOW = "follow"
+    BOUND = "bound"  # followed to origins that the certificate is for; another is an error
     MANUAL = "manual"  # it is the response
     ERROR = "error"
 
@@ -98,7 +99,7 @@ def timeout_of(seconds: float | None) -> float | None:
 def redirect_of(mode: str) -> Redirect:
     """One of the three modes; raises ConfigurationError."""
     if mode not in Redirect.__members__.values():
-        raise ConfigurationError(f"expected 'follow', 'manual' or 'error' as redirect, got {mode!r}")
+        raise ConfigurationError(f"expected 'follow', 'bound', 'manual' or 'error' as redirect, got {mode!r}")
     return Redirect(mode)
 
 

@@ -15,7 +15,10 @@ common_name = "gateway"
 uris = ["urn:acme:gateway"]
 lifetime = "1d"
 
-[environments.staging.bindings.BILLING] # of a named environment, which inherits none
+[trust]                                 # the servers': an upload, or file = "partner-root.pem"
+certificate_id = "..."                  # or in one line above all tables: trust = "certifi", trust = "system"
+
+[environments.staging.bindings.BILLING] # of a named environment, which inherits nothing
 """
 
 from __future__ import annotations
@@ -27,6 +30,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from cryptography import x509
+
 from mtlskit.authority import CertificateAuthority
 from mtlskit.core.certificates import SigningChain
 from mtlskit.core.durations import read_time
@@ -34,13 +39,15 @@ from mtlskit.core.pem import Secret
 from mtlskit.errors import ConfigurationError, MTLSError
 from mtlskit.fetch.renewal import RenewedChain
 from mtlskit.fetch.sources import CertificateSource, ChainFiles
-from mtlskit.ports import Store
+from mtlskit.fetch.trust import roots_in, uploaded_roots
+from mtlskit.ports import ServerTrust, Store
 
 _NAMES: Final = ("dns", "uris", "emails", "ips")
 _OF_FILES: Final = frozenset({"chain", "key", "pkcs12", "password_file"})
 _OF_AUTHORITY: Final = frozenset({"authority", "common_name", "lifetime", "key_type", *_NAMES})
 _KINDS: Final = (frozenset({"certificate_id"}), _OF_FILES, _OF_AUTHORITY)
 _LONGEST_PASSWORD: Final = 1023
+_SECTION: Final = frozenset({"bindings", "trust"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,18 +91,51 @@ class AuthorityEntry:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrustEntry:
+    """The roots by which servers are trusted: those of an upload, or in a file."""
+
+    certificate_id: str | None = None
+    file: Path | None = None
+
+    def roots(self, store: Store) -> tuple[x509.Certificate, ...]:
+        """The certificates; raises ConfigurationError, CertificateError, StoreError."""
+        return uploaded_roots(self.certificate_id or "", store) if self.file is None else roots_in(self.file)
+
+
 def own_section(document: Mapping[str, Any], environment: str | None) -> tuple[Mapping[str, Any], str]:
-    """The table of bindings, those of a named environment if there is a name, and where it stands."""
-    _check_known(document, {"bindings", "environments"}, "")
+    """What stands at the top, or in a named environment if there is a name; and where that is."""
+    _check_known(document, _SECTION | {"environments"}, "")
     if environment is None:
-        return _table(document, "bindings", ""), "bindings"
+        return document, ""
     environments = _table(document, "environments", "")
     if environment not in environments:
         raise ConfigurationError(f"expected the environment {environment!r} under 'environments', got none")
-    where = f"environments.{environment}"
     section = _table(environments, environment, "environments.")
-    _check_known(section, {"bindings"}, f"{where}.")
-    return _table(section, "bindings", f"{where}."), f"{where}.bindings"
+    where = f"environments.{environment}."
+    _check_known(section, _SECTION, where)
+    return section, where
+
+
+def own_bindings(section: Mapping[str, Any], where: str) -> Mapping[str, Any]:
+    """The table of bindings."""
+    return _table(section, "bindings", where)
+
+
+def own_trust(section: Mapping[str, Any], where: str, folder: Path) -> ServerTrust | TrustEntry:
+    """Which servers are trusted."""
+    match section.get("trust", ServerTrust.CERTIFI):
+        case {"certificate_id": str(certificate_id), **others} if certificate_id and not others:
+            return TrustEntry(certificate_id=certificate_id)
+        case {"file": str(file), **others} if file and not others:
+            return TrustEntry(file=folder / file)
+        case str(text) if text in ServerTrust.__members__.values():
+            return ServerTrust(text)
+        case other:
+            raise ConfigurationError(
+                f"expected 'certifi', 'system', {{ certificate_id = ... }} or {{ file = ... }} at {where}trust, "
+                f"got {other!r:.80}"
+            )
 
 
 def own_entry(entry: object, where: str, folder: Path) -> str | FilesEntry | AuthorityEntry:

@@ -166,13 +166,14 @@ class ChainFiles:
             raise _unreadable(self._paths[0], error) from None
 
     def _load(self) -> SigningChain:
-        first, *others = map(_content, self._paths)
+        first, *others = map(content_of, self._paths)
         if self._is_pkcs12:
             return SigningChain.from_pkcs12(first.octets(), password=self._password.password())
         return SigningChain.from_pem(first, others[0] if others else None, password=self._password)
 
 
-def _content(path: Path) -> Secret:
+def content_of(path: Path) -> Secret:
+    """What is in a file of certificates or keys; raises ConfigurationError for one not to be read, or too large."""
     try:
         with path.open("rb") as file:
             given = Secret(file.read(_LONGEST_FILE + 1))

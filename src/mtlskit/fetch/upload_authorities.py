@@ -6,7 +6,7 @@ Each upload is one record of kind `ca-certificate` (`upload_records` owns its fo
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 
 from cryptography import x509
@@ -48,13 +48,37 @@ class AuthorityUploads:
         given = Secret.of(certificates_pem)
         del certificates_pem
         checked_name(name)
-        certificates, now = upload_checks.read_authorities(given), self._clock()
-        upload_checks.check_authorities(certificates, now)
+        now = self._clock()
+        certificates = _checked(given, now)
         uploaded = UploadedCertificate.of(certificates[0], certificate_id=new_id(now), name=name, now=now, ca=True)
-        value = json.dumps({**uploaded.document(), "chain": to_pem(certificates).decode("ascii")}).encode("utf-8")
         with self._store.transaction() as transaction:
-            self._shelf.insert(transaction, uploaded, value)
+            self._shelf.insert(transaction, uploaded, _value(uploaded, certificates))
             transaction.append_audit("ca_certificate.uploaded", _audit_details(uploaded, certificates[0], requester))
+        return uploaded
+
+    def replace(
+        self,
+        certificate_id: str,
+        certificates_pem: bytes | str | Secret,
+        *,
+        name: str | None = None,
+        requester: str = "",
+    ) -> UploadedCertificate:
+        """Puts other CA certificates under the id of an upload: environments that are made from then on trust these.
+
+        It keeps its name unless another is given. As `upload`; raises NotFound for an id that is not there, and
+        Conflict if it was replaced by somebody else meanwhile.
+        """
+        given = Secret.of(certificates_pem)
+        del certificates_pem
+        checked_name(name)
+        old, now = self._shelf.record(certificate_id), self._clock()
+        certificates = _checked(given, now)
+        kept = read_upload(old).name if name is None else name
+        uploaded = UploadedCertificate.of(certificates[0], certificate_id=old.key, name=kept, now=now, ca=True)
+        with self._store.transaction() as transaction:
+            self._shelf.replace(transaction, uploaded, _value(uploaded, certificates), old)
+            transaction.append_audit("ca_certificate.replaced", _audit_details(uploaded, certificates[0], requester))
         return uploaded
 
     def list(
@@ -72,7 +96,7 @@ class AuthorityUploads:
         return read_upload(self._shelf.record(certificate_id))
 
     def certificates(self, certificate_id: str) -> tuple[x509.Certificate, ...]:
-        """The certificates of that id, as an `Environment` takes them for `trust`; raises NotFound."""
+        """The certificates of that id. An `Environment` takes them, or the id itself, for `trust`. Raises NotFound."""
         return read_chain(self._shelf.record(certificate_id))
 
     def delete(self, certificate_id: str, *, requester: str = "") -> None:
@@ -80,6 +104,16 @@ class AuthorityUploads:
         with self._store.transaction() as transaction:
             self._shelf.delete(transaction, certificate_id)
             transaction.append_audit("ca_certificate.deleted", {"id": certificate_id, "requester": requester})
+
+
+def _checked(given: Secret, now: datetime) -> tuple[x509.Certificate, ...]:
+    certificates = upload_checks.read_authorities(given)
+    upload_checks.check_authorities(certificates, now)
+    return certificates
+
+
+def _value(uploaded: UploadedCertificate, certificates: Sequence[x509.Certificate]) -> bytes:
+    return json.dumps({**uploaded.document(), "chain": to_pem(certificates).decode("ascii")}).encode("utf-8")
 
 
 def _audit_details(uploaded: UploadedCertificate, first: x509.Certificate, requester: str) -> dict[str, str]:

@@ -16,6 +16,7 @@ from typing import Final
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
+from mtlskit.core import key_derivation
 from mtlskit.core.certificates import PresentedChain, SigningChain, to_der
 from mtlskit.core.pem import UNREADABLE, Secret, certificates_in, certificates_without_keys, pkcs12_in, private_key_in
 from mtlskit.core.validation import COMPATIBLE, Purpose, TrustStore, verify_path
@@ -30,8 +31,6 @@ _MOST: Final = 16  # certificates
 _BEGIN: Final = b"-----BEGIN"
 _CERTIFICATE: Final = b"-----BEGIN CERTIFICATE-----"
 _SEQUENCE: Final = b"\x30"
-# keyBag and pkcs8ShroudedKeyBag (RFC 7292, 4.2), as DER and BER write them.
-_KEY_BAGS: Final = (bytes.fromhex("060b2a864886f70d010c0a0101"), bytes.fromhex("060b2a864886f70d010c0a0102"))
 
 
 def read_chain(given: Secret, key: Secret, password: Secret) -> SigningChain:
@@ -46,10 +45,10 @@ def read_chain(given: Secret, key: Secret, password: Secret) -> SigningChain:
 def read_pkcs12(given: Secret, password: Secret) -> SigningChain:
     """The chain and the key in PKCS #12 (RFC 7292), whose certificates have no order; raises CertificateError."""
     _check_size(given, "PKCS#12")
-    # What reads it takes the first of several keys. Those that are encrypted one by one, as usual, can be counted.
-    keys = sum(map(given.octets().count, _KEY_BAGS))
-    if keys > 1:
-        raise CertificateError(f"expected PKCS#12 with one private key, got {keys}")
+    # What opens it takes the first of several keys. Those that are encrypted one by one, as usual, can be counted.
+    demand = key_derivation.of_pkcs12(given.octets())
+    if demand is not None and demand.keys > 1:
+        raise CertificateError(f"expected PKCS#12 with one private key, got {demand.keys}")
     key, certificates = pkcs12_in(given, password)
     _check_readable(certificates)
     return SigningChain(key, _ordered(certificates))

@@ -16,7 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 
 from mtlskit.core.certificates import SigningChain
-from mtlskit.core.pem import Secret
+from mtlskit.core.pem import Secret, certificates_in, known_private_key_in
 from mtlskit.errors import CertificateError, StoreError
 from mtlskit.fetch import upload_checks
 from mtlskit.fetch.upload_records import (
@@ -167,7 +167,8 @@ class CertificateUploads:
         with suppress(KeyError, ValueError, CertificateError):
             sealed = base64.b64decode(document["private_key"], validate=True)
             key = Secret(self._store.unseal(sealed, context=key_context(certificate_id)))
-            return SigningChain.from_pem(document["chain"], key)
+            # Its envelope says that it is the key that was looked at when it was uploaded.
+            return SigningChain(known_private_key_in(key), certificates_in(Secret(document["chain"]), "a chain"))
         raise StoreError(f"expected the chain and key of the certificate {certificate_id!r}, got others")
 
     def _insert(
