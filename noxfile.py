@@ -127,7 +127,7 @@ def mutate(session: nox.Session) -> None:
 
 @nox.session
 def slow(session: nox.Session) -> None:
-    """The long batteries: thousands of random chains against the other engines, and long fuzzing."""
+    """The long batteries: thousands of random chains against the other engines, long fuzzing, thousands of calls."""
     session.install("-e", ".[demo,postgres]", *group("test"))
     batteries = session.posargs or ("tests",)
     session.run("python", "-m", "pytest", "-q", "-m", "slow", *batteries)
@@ -145,6 +145,14 @@ def mounts(session: nox.Session) -> None:
     """Bindings in the HTTP clients and drivers that people use, each with its library."""
     session.install("-e", ".[demo,postgres]", *group("test"), *group("mounts"))
     session.run("python", "-m", "pytest", "-q", "tests/clients", "tests/docs", *session.posargs)
+
+
+@nox.session
+def niquests(session: nox.Session) -> None:
+    """Bindings in niquests, which is installed beside urllib3 and not in its place."""
+    session.install("-e", ".[demo,postgres]", *group("test"), *group("mounts"))
+    session.install("--no-binary", "urllib3-future", "niquests>=3.13", env={"URLLIB3_NO_OVERRIDE": "1"})
+    session.run("python", "-m", "pytest", "-q", "tests/clients", "-k", "niquests", *session.posargs)
 
 
 @nox.session

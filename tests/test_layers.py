@@ -37,6 +37,7 @@ ROOMS: Mapping[str, tuple[str, ...]] = {
     "httpx2": ("mtlskit.fetch.engine", "mtlskit.revocation.http", "mtlskit.fetch.clients.httpx2"),
     "httpx": ("mtlskit.fetch.clients.httpx",),
     "requests": ("mtlskit.fetch.clients.requests",),
+    "niquests": ("mtlskit.fetch.clients.niquests",),
     "urllib3": ("mtlskit.fetch.clients.urllib3",),
     "aiohttp": ("mtlskit.fetch.clients.aiohttp",),
     "grpc": ("mtlskit.fetch.clients.grpc",),

@@ -27,6 +27,8 @@ class Answer:
 def mount_module(name: str) -> Any:
     """Our module for the library, which is a reason to skip where it is not installed."""
     pytest.importorskip(name, reason=f"{name} is not installed")
+    if name in ("requests", "urllib3") and hasattr(importlib.import_module("urllib3"), "HttpVersion"):
+        pytest.skip("urllib3.future is installed in the place of urllib3, and is refused")
     return importlib.import_module(f"mtlskit.fetch.clients.{name}")
 
 
@@ -61,7 +63,7 @@ class _Requests:
     name = "requests"
 
     def __init__(self, binding, *, proxy=None, client=None, **options):
-        module, library = mount_module("requests"), importlib.import_module("requests")
+        module, library = mount_module(self.name), importlib.import_module(self.name)
         self.inner = library.Session()
         module.mount(self.inner, binding, **options)
         for name, value in (client or {}).items():
@@ -74,6 +76,10 @@ class _Requests:
 
     def close(self):
         self.inner.close()
+
+
+class _Niquests(_Requests):
+    name = "niquests"
 
 
 class _Urllib3:
@@ -147,6 +153,24 @@ class _AsyncHTTPX2(_AsyncHTTPX):
     name = "httpx2"
 
 
+class _AsyncNiquests(_Async):
+    async def open(self, binding, *, proxy=None, client=None, **options):
+        module, library = mount_module("niquests"), importlib.import_module("niquests")
+        session = library.AsyncSession()
+        module.mount(session, binding, **options)
+        for name, value in (client or {}).items():
+            setattr(session, name, value)
+        self._proxies = {"https": proxy} if proxy else None
+        return session
+
+    async def fetch(self, url, **options):
+        response = await self.inner.get(url, proxies=self._proxies, timeout=10, **options)
+        return Answer(response.status_code, response.content)
+
+    async def shut(self):
+        await self.inner.close()
+
+
 class _Aiohttp(_Async):
     name = "aiohttp"
 
@@ -171,6 +195,8 @@ CLIENTS: dict[str, Callable[..., Any]] = {
     "httpx-async": _AsyncHTTPX,
     "httpx2-async": _AsyncHTTPX2,
     "requests": _Requests,
+    "niquests": _Niquests,
+    "niquests-async": _AsyncNiquests,
     "urllib3": _Urllib3,
     "aiohttp": _Aiohttp,
 }

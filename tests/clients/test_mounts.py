@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import types
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import timedelta
@@ -17,8 +18,10 @@ from fetch.servers import serving
 from mtlskit.core.certificates import to_pem
 from mtlskit.errors import CertificateError, ConfigurationError, OriginNotAllowed
 from mtlskit.fetch.clients.routes import Routes
+from mtlskit.fetch.clients.transports import Lanes
 from mtlskit.fetch.uploads import utc_now
 from mtlskit.testing.certificates import SERVER_AUTH
+from support.pages import ROOT, blocks
 
 
 def origin_of(*servers, host="localhost"):
@@ -142,14 +145,13 @@ def _state(context):
 @pytest.mark.invariant(14)
 def test_the_contexts_are_as_they_were(mounted, bind, server, other):
     binding = bind(ALICE, *origin_of(server))
-    contexts = binding.ssl_context(), binding._plain.context()
+    contexts = [lane.sealed(("http/1.1",))._context for lane in (binding._lane_now(), binding._plain)]
     before = [_state(context) for context in contexts]
 
     client = mounted(binding)
     assert (client.get(server.url()).client, client.get(other.url()).client) == ("alice", None)
 
     assert [_state(context) for context in contexts] == before
-    assert binding.ssl_context() is contexts[0]
 
 
 @pytest.mark.invariant(14)
@@ -189,6 +191,14 @@ def test_a_proxy_sees_no_certificate_and_the_origin_behind_it_does(mounted, bind
 
 
 @pytest.mark.invariant(14)
+def test_a_proxy_sees_none_even_where_it_is_an_origin_too(mounted, bind, server):
+    with proxying(optional(SERVER)) as proxy:
+        client = mounted(bind(ALICE, *origin_of(server), proxy.url), proxy=proxy.url)
+        assert client.get(server.url()).client == "alice"
+        assert set(proxy.seen) == {None}
+
+
+@pytest.mark.invariant(14)
 def test_a_proxy_with_another_root_is_refused(mounted, bind, server):
     with proxying(optional(STRANGE_SERVER)) as proxy:
         client = mounted(bind(ALICE, *origin_of(server)), proxy=proxy.url)
@@ -219,6 +229,36 @@ def test_another_certificate_is_taken_over_other_connections(mounted, bind, serv
 
     assert (first, then) == (["alice"] * 2, ["bob"] * 2)
     assert [seen.connection for seen in server.seen] == [1, 1, 2, 2]
+
+
+def test_a_request_that_comes_while_its_lane_is_retired_goes_over_the_next_one():
+    class Routes:
+        plain, now = object(), object()
+
+        def context(self, *_origin):
+            return self.now
+
+    class Request:
+        url = types.SimpleNamespace(scheme="https", raw_host=b"localhost", port=None)
+
+    class Overtaken(Request):
+        def __hash__(self):  # asked for when it enters a lane that was chosen before
+            if lanes._certified is first:
+                routes.now = object()
+                lanes.enter(Request())
+                assert lanes.idle() == [first.transport]
+            return 1
+
+    routes = Routes()
+    lanes = Lanes(routes, lambda _context: object())
+    first = lanes.enter(Request())
+    first.requests.clear()
+
+    entered = lanes.enter(Overtaken())
+
+    assert entered is not first
+    assert entered.context is routes.now
+    assert lanes.idle() == []
 
 
 def test_an_answer_that_is_still_read_is_not_cut_off_by_another_certificate(library, mounted, bind, server):
@@ -282,6 +322,17 @@ def test_which_hosts_are_the_bindings(bind, host, port, expected):
 
     assert routes.covers(host, port) is expected
     assert (routes.context("https", host, port) is not routes.plain) is expected
+
+
+@pytest.mark.invariant(14)
+def test_the_example_of_niquests(bind, server):
+    mount_module("niquests")
+    (block,) = (each for each in blocks(ROOT / "docs" / "how-to" / "mounts.md") if "import niquests" in each.code)
+    env = types.SimpleNamespace(BILLING=bind(ALICE, *origin_of(server)))
+
+    exec(block.code.replace("api.partner.example", f"localhost:{server.port}"), {"env": env})
+
+    assert [seen.client for seen in server.seen] == ["alice"]
 
 
 def test_without_the_library_the_error_names_its_distribution(library, monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import getpass
 import importlib
 import os
 import shutil
@@ -19,15 +20,15 @@ from clients.certificates import ALICE, CLIENTS, SERVER, SERVERS, STRANGERS, ser
 from clients.postgres import SSLPostgres, ssl_binaries
 from fetch.servers import _client
 from mtlskit.core.certificates import to_pem
-from mtlskit.errors import CertificateError, ConfigurationError
-from mtlskit.fetch import Environment
-from mtlskit.fetch.clients.contexts import ssl_context
+from mtlskit.errors import CertificateError, ConfigurationError, OriginNotAllowed
+from mtlskit.fetch import ClientCertificate, Environment
 from mtlskit.fetch.clients.libpq import connection_options
 from mtlskit.testing.certificates import SERVER_AUTH
 from support.pages import ROOT, blocks
 
 PAGE = ROOT / "docs" / "how-to" / "mounts.md"
 BILLING = CLIENTS.leaf("billing")
+ELSEWHERE = ClientCertificate(certificate=BILLING, origins=["https://elsewhere.example"])
 
 
 @pytest.fixture
@@ -91,16 +92,61 @@ def _broker(tls):
 def test_mqtt(environment):
     pytest.importorskip("paho.mqtt.client", reason="paho-mqtt is not installed")
     with talking(_broker) as (port, seen):
-        client = example("paho.mqtt", port, environment())["client"]
-        connected = []
-        client.on_connect = lambda *arguments: connected.append(arguments[3])
-        while not connected:
-            assert client.loop(1) == 0
-        client.disconnect()
-        client.loop(0.1)
-
-    assert [str(each) for each in connected] == ["Success"]
+        assert _is_taken(example("paho.mqtt", port, environment())["client"])
     assert seen == ["billing"]
+
+
+def _is_taken(client):
+    """Whether the broker answers CONNECT with success; in TLS 1.3 who is refused learns of it only here."""
+    connected = []
+    client.on_connect = lambda *arguments: connected.append(str(arguments[3]))
+    while not connected:
+        if client.loop(1) != 0:
+            return False
+    client.disconnect()
+    client.loop(0.1)
+    return connected == ["Success"]
+
+
+@pytest.fixture
+def mosquitto(tmp_path):
+    """A broker that demands certificates, and takes their common name for the user's: its port, and what it logs."""
+    program = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
+    if program is None:
+        pytest.skip("no mosquitto is installed")
+    port = _make(tmp_path)
+    (tmp_path / "broker.conf").write_text(
+        f"listener {port} 127.0.0.1\ncertfile server.pem\nkeyfile server.pem\ncafile clients.pem\n"
+        "require_certificate true\nuse_identity_as_username true\nallow_anonymous false\n"
+        f"user {getpass.getuser()}\nlog_dest file broker.log\n"
+    )
+    with _running([program, "-c", "broker.conf"], tmp_path, port):
+        yield port, tmp_path / "broker.log"
+
+
+@pytest.mark.invariant(14)
+def test_a_real_mosquitto(environment, mosquitto):
+    mqtt = pytest.importorskip("paho.mqtt.client", reason="paho-mqtt is not installed")
+    port, log = mosquitto
+    assert _is_taken(example("paho.mqtt", port, environment())["client"])
+    assert "u'billing'" in log.read_text()
+    assert not _is_taken(example("paho.mqtt", port, environment(STRANGERS.leaf("billing")))["client"])
+
+    with_nothing = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2)
+    with_nothing.tls_set_context(ssl.create_default_context(cadata=to_pem([SERVERS.certificate]).decode()))
+    with_nothing.connect("localhost", port)
+    assert not _is_taken(with_nothing)
+
+
+@pytest.mark.invariant(14)
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # paho does not close what it refuses
+def test_a_real_mosquitto_that_is_not_ours_is_refused(environment, mosquitto):
+    pytest.importorskip("paho.mqtt.client", reason="paho-mqtt is not installed")
+    with pytest.raises(ssl.SSLCertVerificationError):
+        example("paho.mqtt", mosquitto[0], environment(trust=[STRANGERS.certificate]))
+    with pytest.raises(OriginNotAllowed, match="localhost"):
+        example("paho.mqtt", mosquitto[0], environment(ELSEWHERE))
+    assert "u'billing'" not in mosquitto[1].read_text()
 
 
 @pytest.mark.invariant(14)
@@ -108,7 +154,7 @@ def test_mqtt(environment):
 def test_mqtt_cannot_be_made_insecure(environment):
     mqtt = pytest.importorskip("paho.mqtt.client", reason="paho-mqtt is not installed")
     client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2)
-    client.tls_set_context(ssl_context(environment().SERVICE))
+    client.tls_set_context(environment().SERVICE.ssl_context())
     with pytest.raises(ConfigurationError, match="check_hostname"):
         client.tls_insecure_set(True)
 
@@ -132,9 +178,16 @@ def _resp(tls):
             tls.sendall(answers.get(words[0], b"+OK\r\n"))
 
 
+@pytest.fixture
+def redis(monkeypatch):
+    """redis-py, which tries again at once where it would wait before."""
+    found = pytest.importorskip("redis", reason="redis is not installed")
+    monkeypatch.setattr("redis.retry.sleep", lambda _: None)
+    return found
+
+
 @pytest.mark.invariant(14)
-def test_redis(environment):
-    redis = pytest.importorskip("redis", reason="redis is not installed")
+def test_redis(environment, redis):
     with talking(_resp) as (port, seen):
         example("import redis", port, environment())
     assert seen == ["billing"]
@@ -145,29 +198,47 @@ def test_redis(environment):
 
 
 @pytest.mark.invariant(14)
-def test_a_real_redis(environment, tmp_path):
-    redis = pytest.importorskip("redis", reason="redis is not installed")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # nor does redis-py
+def test_a_real_redis(environment, redis, tmp_path):
     program = shutil.which("redis-server") or shutil.which("valkey-server")
     if program is None:
         pytest.skip("no redis-server or valkey-server is installed")
-    (tmp_path / "server.pem").write_bytes(SERVER.to_pem())
-    (tmp_path / "clients.pem").write_bytes(to_pem([CLIENTS.certificate]))
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = _make(tmp_path)
     options = {
         "port": "0", "tls-port": str(port), "bind": "127.0.0.1", "save": "", "tls-auth-clients": "yes",
         "tls-cert-file": "server.pem", "tls-key-file": "server.pem", "tls-ca-cert-file": "clients.pem",
     }  # fmt: skip
     arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
-    running = subprocess.Popen([program, *arguments], cwd=tmp_path, stdout=subprocess.DEVNULL)
+    with _running([program, *arguments], tmp_path, port):
+        example("import redis", port, environment())
+        for wrong in (environment(STRANGERS.leaf("billing")), environment(trust=[STRANGERS.certificate])):
+            with pytest.raises(redis.ConnectionError):
+                example("import redis", port, wrong)
+        with pytest.raises(OriginNotAllowed, match="localhost"):
+            example("import redis", port, environment(ELSEWHERE))
+        roots = to_pem([SERVERS.certificate]).decode()
+        with_nothing = redis.Redis(host="localhost", port=port, ssl=True, ssl_ca_data=roots)
+        with with_nothing, pytest.raises(redis.ConnectionError):
+            with_nothing.ping()
+
+
+def _make(directory):
+    """The files of a server that demands certificates, and a free port."""
+    (directory / "server.pem").write_bytes(SERVER.to_pem())
+    (directory / "clients.pem").write_bytes(to_pem([CLIENTS.certificate]))
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return free.getsockname()[1]
+
+
+@contextmanager
+def _running(arguments, directory, port):
+    server = subprocess.Popen(arguments, cwd=directory, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         _wait_for(port)
-        example("import redis", port, environment())
-        with pytest.raises(redis.ConnectionError):
-            example("import redis", port, environment(STRANGERS.leaf("billing")))
+        yield
     finally:
-        running.terminate()
-        running.wait(10)
+        server.terminate()
+        server.wait(10)
 
 
 def _wait_for(port):
@@ -194,7 +265,8 @@ def postgres():
 @pytest.mark.invariant(14)
 def test_psycopg(environment, postgres, monkeypatch):
     psycopg = pytest.importorskip("psycopg", reason="psycopg is not installed")
-    monkeypatch.setenv("PGSSLMODE", "disable")
+    for name, value in (("PGSSLMODE", "disable"), ("PGSSLMINPROTOCOLVERSION", "none of them")):
+        monkeypatch.setenv(name, value)
     before = set(os.listdir("/proc/self/fd"))
     namespace = example("psycopg.connect", postgres.port, environment())
 
@@ -288,11 +360,15 @@ def test_grpc_has_no_system_trust(environment):
     assert channel_credentials(environment(trust="certifi").SERVICE)
 
 
-@pytest.mark.parametrize("module", ["contexts.ssl_context", "libpq.connection_options", "grpc.channel_credentials"])
+def give_context(binding):
+    return binding.ssl_context()
+
+
+@pytest.mark.parametrize("module", ["", "libpq.connection_options", "grpc.channel_credentials"])
 def test_an_unusable_certificate_is_told_at_once(environment, module):
     name, _, function = module.partition(".")
     pytest.importorskip("grpc" if name == "grpc" else "ssl")
-    give = getattr(importlib.import_module(f"mtlskit.fetch.clients.{name}"), function)
+    give = getattr(importlib.import_module(f"mtlskit.fetch.clients.{name}"), function) if name else give_context
     with pytest.raises(CertificateError, match="clientAuth"):
         given = give(environment(CLIENTS.leaf("server", usages=(SERVER_AUTH,))).SERVICE)
         given.__enter__()

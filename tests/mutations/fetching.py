@@ -8,6 +8,8 @@ _STREAMS = "tests/fetch/test_streams.py"
 _HTTP2 = "tests/fetch/test_http2.py"
 _ASKED = "tests/fetch/test_what_servers_ask.py"
 _EXCHANGE = "tests/fetch/test_exchange.py"
+_MOUNTS = "tests/clients/test_mounts.py"
+_WEAKENING = "tests/clients/test_weakening.py"
 
 MUTATIONS = [
     Mutation(
@@ -95,5 +97,49 @@ MUTATIONS = [
     Mutation(
         "core/certificate_requests.py", "    if len(data) < end:\n", "    if False:\n", "tests/core/test_certificate_requests.py",
         "a shorter message than it says is not read past its end",
+    ),
+    Mutation(
+        "fetch/contexts.py", "        if not name:\n", "        if False:\n", _WEAKENING,
+        "I14: a context for others connects to nobody without a name",
+    ),
+    Mutation(
+        "fetch/contexts.py", "if self._admits is not None and not self._admits(name):", "if False:", _WEAKENING,
+        "I14: a context for others connects to the binding's origins only",
+    ),
+    Mutation(
+        "fetch/contexts.py", "        if not hasattr(self, name) or getattr(self, name) != value:\n", "        if False:\n", _WEAKENING,
+        "the verification of a context for others is not switched off",
+    ),
+    Mutation(
+        "fetch/clients/routes.py", "return self._usable().sealed if self.covers(host, port) else self.plain",
+        "return self._usable().sealed", f"{_MOUNTS} -k wildcard", "I14: another origin gets no certificate through a mount",
+    ),
+    Mutation(
+        "fetch/clients/routes.py", "        if scheme not in _SCHEMES:\n", "        if False:\n", "tests/clients",
+        "through a mount only https is spoken",
+    ),
+    Mutation(
+        "fetch/clients/routes.py", "        if not certified.begin <= self._now() <= certified.end:\n", "        if False:\n", _MOUNTS,
+        "a certificate that has ended is told before a byte is sent, through a mount too",
+    ),
+    Mutation(
+        "fetch/clients/routes.py", "        if certified.chain is not self._current():\n", "        if False:\n", _MOUNTS,
+        "I14: the next request of a mount goes out with the new certificate",
+    ),
+    Mutation(
+        "fetch/clients/aiohttp.py", 'return getattr(req, "_bound", self._routes.plain)', "return req.ssl", "tests/clients",
+        "I14: aiohttp shows a proxy no certificate",
+    ),
+    Mutation(
+        "fetch/clients/requests.py", "        if not verify or cert:\n", "        if False:\n", _WEAKENING,
+        "a request of requests does not switch verification off",
+    ),
+    Mutation(
+        "fetch/clients/urllib3.py", '        request_context["ssl_context"] = context\n', "", "tests/clients",
+        "I14: urllib3 uses the binding's context",
+    ),
+    Mutation(
+        "fetch/clients/transports.py", "        if not self.is_retired:\n            return True\n", "        return True\n", "tests/clients",
+        "a transport that was retired meanwhile takes no request",
     ),
 ]  # fmt: skip

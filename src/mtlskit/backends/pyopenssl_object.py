@@ -9,6 +9,7 @@ from __future__ import annotations
 import socket
 import ssl
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from cryptography import x509
@@ -93,10 +94,7 @@ class PyOpenSSLObject:
 
     def accepts_server(self, leaf: crypto.X509) -> bool:
         """Whether the server's certificate is for the name that was asked for (RFC 9525)."""
-        try:
-            accepted = matches_reference(read_sans(leaf.to_cryptography()), self.server_hostname or "")
-        except Exception:  # noqa: BLE001 - a certificate whose names cannot be read is for nobody
-            accepted = False
+        accepted = _is_for(_der(leaf), self.server_hostname or "")
         if not accepted:
             self._rejected_code = HOSTNAME_MISMATCH
         return accepted
@@ -307,6 +305,14 @@ class PyOpenSSLObject:
 def _presented_chain(leaf: bytes, chain: list[bytes]) -> PresentedChain:
     # A client finds the leaf in the chain, a server does not.
     return PresentedChain.from_der(leaf, *(chain[1:] if chain[:1] == [leaf] else chain))
+
+
+@lru_cache(maxsize=256)  # a client meets the same servers again and again
+def _is_for(leaf: bytes, server: str) -> bool:
+    try:
+        return matches_reference(read_sans(x509.load_der_x509_certificate(leaf)), server)
+    except Exception:  # noqa: BLE001 - a certificate whose names cannot be read is for nobody
+        return False
 
 
 def _der(certificate: crypto.X509) -> bytes:

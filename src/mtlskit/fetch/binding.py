@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import ssl
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -75,12 +75,19 @@ class _Binding(Generic[_Lane]):
         """The origins that it may go to; none: each call's own."""
         return self._bound.origins
 
-    def ssl_context(self) -> ssl.SSLContext:
-        """The context with this binding's certificate, for other libraries that take one. Never change it.
+    def ssl_context(self, *, alpn: Sequence[str] = ()) -> ssl.SSLContext:
+        """A context with this binding's present certificate, for whatever takes an `ssl.SSLContext`.
 
-        When the certificate is renewed or replaced, a context that was given before keeps the one it had.
+        Nothing that is done to it changes it. The server is verified, its name too; where the binding has origins, it
+        must be the host of one of them. `alpn` says which application protocols are offered. When the certificate is
+        renewed or replaced, a context that was given before keeps the one it had.
+
+        Raises CertificateError for a certificate that is not usable now. What connects with it gets OriginNotAllowed
+        for another server, and ConfigurationError for one without a name.
         """
-        return self._lane_now().context()
+        lane = self._lane_now()
+        preflight.check_usable(self._chain_of(lane), self._clock())
+        return lane.sealed(tuple(alpn), self.origins.admits if self.origins else None)
 
     def _start(self, url: str, request: Request, redirect: str) -> tuple[Exchange, _Lane]:
         """The exchange, and the lane that all of it goes over where it takes the certificate along."""

@@ -11,7 +11,7 @@ import os
 import ssl
 import weakref
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from types import ModuleType
@@ -22,6 +22,7 @@ from cryptography import x509
 from mtlskit.backends.stdlib import StdlibBackend
 from mtlskit.core.certificates import SigningChain
 from mtlskit.errors import ConfigurationError
+from mtlskit.fetch.contexts import SealedContext
 from mtlskit.fetch.exchange import Step
 from mtlskit.fetch.proxies import Proxy
 from mtlskit.locks import ForkSafeLock
@@ -39,7 +40,7 @@ class Connector:
     trust: ServerTrust | tuple[x509.Certificate, ...]
     proxy: Proxy | None = None
 
-    def context(self, chain: SigningChain | None, alpn: tuple[str, ...] = ("http/1.1",)) -> ssl.SSLContext:
+    def context(self, chain: SigningChain | None, alpn: tuple[str, ...]) -> ssl.SSLContext:
         """A new context that verifies the server and offers `chain`, or nothing."""
         return self.backend.client_context(ClientConfiguration(chain=chain, trust=self.trust, alpn=alpn))
 
@@ -54,16 +55,16 @@ class _Lane:
     def __init__(self, connector: Connector, chain: SigningChain | None) -> None:
         self._connector = connector
         self.chain = chain
-        self._contexts: dict[str, ssl.SSLContext] = {}
+        self._sealed: dict[tuple[str, ...], SealedContext] = {}
         self._settings: PoolSettings | None = None
         self._is_retired = False
         self._lock = ForkSafeLock()
 
-    def context(self) -> ssl.SSLContext:
-        """The context for other libraries than the engine."""
-        found = self._contexts.get("")
+    def sealed(self, alpn: tuple[str, ...], admits: Callable[[str], bool] | None = None) -> SealedContext:
+        """A context for other libraries, always the same. Who asks for a lane's says always the same of `admits`."""
+        found = self._sealed.get(alpn)
         # Of two that are made at the same time, one is kept and the other never used.
-        return found or self._contexts.setdefault("", self._connector.context(self.chain))
+        return found or self._sealed.setdefault(alpn, SealedContext(self._connector.context(self.chain, alpn), admits))
 
     def _pool_settings(self) -> PoolSettings:
         """The engine has a context of its own, since it sets what protocols are offered."""

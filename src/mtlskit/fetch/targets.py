@@ -20,6 +20,7 @@ _HTTPS = 443
 _CONTROL = re.compile(r"[\x00-\x20\x7f]")
 # What a path or query may hold as it is (RFC 3986, 3.3 and 3.4); "%" stays, so that nothing is encoded twice.
 _SAFE = "/%:@!$&'()*+,;=~?-._"
+_HOST = re.compile(r"[^\s/?#@\\%]+", re.ASCII)  # nothing that ends a host in a URL
 _PLAIN = re.compile(r"[A-Za-z0-9/%:@!$&'()*+,;=~?._-]*")
 
 
@@ -121,11 +122,31 @@ class BoundOrigins:
     def __contains__(self, origin: Origin) -> bool:
         return any(pattern.covers(origin) for pattern in self.patterns)
 
+    def covers(self, host: str, port: int | None) -> bool:
+        """Whether a host in the form that another library connects to, and a port (none: 443), are of these origins."""
+        origin = _as_connected_to(host, _HTTPS if port is None else port)
+        return origin is not None and origin in self
+
+    def admits(self, host: str) -> bool:
+        """Whether that host is one of these origins', at any of their ports."""
+        return any(self.covers(host, pattern.port) for pattern in self.patterns)
+
     def __bool__(self) -> bool:
         return bool(self.patterns)
 
     def __str__(self) -> str:
         return ", ".join(f"'{pattern}'" for pattern in self.patterns)
+
+
+def _as_connected_to(host: str, port: int) -> Origin | None:
+    """The origin that is meant; None for what is no host of a URL, which is then nobody's."""
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    if not bare.isascii() or not _HOST.fullmatch(bare):
+        return None
+    try:
+        return Target.parse(f"https://{Origin(bare, port).netloc}/").origin
+    except (ConfigurationError, InvalidName):
+        return None
 
 
 def _split(url: str) -> SplitResult:

@@ -33,17 +33,18 @@ class _Connector(aiohttp.TCPConnector):
         self._routes = routes
         super().__init__(ssl=routes.plain, **options)  # if aiohttp were not to ask us: no certificate
 
-    async def connect(self, req: Any, traces: Any, timeout: Any) -> Any:  # noqa: ASYNC109  aiohttp's own
-        """A connection for the request."""
+    def connect(self, req: Any, traces: Any, timeout: Any) -> Any:
+        """A connection for the request, when awaited: itself a coroutine, it would cost every request one more."""
         if req.ssl is not True:
             raise ConfigurationError(f"expected a request that leaves TLS to the binding, got ssl={req.ssl!r}")
-        context = self._routes.context(req.url.scheme, req.url.raw_host or "", req.url.port)
-        context.check_server(req.server_hostname)  # here, because asyncio would not tell what a context raises
-        req._ssl = context
-        return await super().connect(req, traces, timeout)
+        url = req.url
+        req._ssl = req._bound = context = self._routes.context(url.scheme, url.raw_host or "", url.port)
+        if req.server_hostname is not None:
+            context.check_server(req.server_hostname)  # here, because asyncio would not tell what a context raises
+        return super().connect(req, traces, timeout)
 
     def _get_ssl_context(self, req: Any) -> ssl.SSLContext | None:
         if not req.is_ssl():
             return None  # a proxy without TLS
-        # What is asked for a proxy was derived from the request for the origin behind it, certificate included.
-        return req.ssl if self._routes.covers(req.url.raw_host or "", req.url.port) else self._routes.plain
+        # What goes to a proxy is another request, with the `ssl` of the one for the origin behind it.
+        return getattr(req, "_bound", self._routes.plain)

@@ -42,6 +42,7 @@ def connection_options(binding: AnyBinding) -> Iterator[dict[str, str]]:
             "sslcert": pair,
             "sslkey": pair,
             "sslrootcert": roots,
+            "ssl_min_protocol_version": "TLSv1.2",
             "gssencmode": "disable",  # else a Kerberos ticket could take the place of TLS
         }
 

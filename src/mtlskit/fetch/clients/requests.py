@@ -1,7 +1,8 @@
-"""Bindings in requests (2.32 and later): `mount(session, binding)`."""
+"""Bindings in requests (2.32.2 and later): `mount(session, binding)`."""
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from mtlskit.errors import ConfigurationError
@@ -12,6 +13,12 @@ try:
     from requests.adapters import HTTPAdapter
 except ImportError as error:
     raise ConfigurationError("expected the distribution 'requests' (pip install requests), got none") from error
+
+if not hasattr(HTTPAdapter, "build_connection_pool_key_attributes"):
+    raise ConfigurationError("expected requests 2.32.2 or later, got one that asks for no context")
+if hasattr(sys.modules["urllib3"], "HttpVersion"):
+    # It leaves for HTTP/3, whose TLS takes no context, and for other ports, wherever a server says so.
+    raise ConfigurationError("expected requests on urllib3, got it on urllib3.future, which comes with niquests")
 
 
 def mount(session: requests.Session, binding: AnyBinding, **options: Any) -> None:

@@ -6,29 +6,27 @@ a context of its own, so that a pool whose key is the context never mixes them.
 
 from __future__ import annotations
 
-import re
-import ssl
-from dataclasses import dataclass
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import cached_property, lru_cache, partial
+from functools import cached_property, lru_cache
 from typing import TypeAlias
 
 from cryptography import x509
 
-from mtlskit.backends.stdlib import StdlibBackend
 from mtlskit.core.certificates import SigningChain
-from mtlskit.errors import ConfigurationError, InvalidName, OriginNotAllowed
+from mtlskit.errors import ConfigurationError, OriginNotAllowed
 from mtlskit.fetch import preflight
 from mtlskit.fetch.binding import AsyncBinding, Binding
-from mtlskit.fetch.clients.sealed import SealedContext
-from mtlskit.fetch.targets import BoundOrigins, Origin, Target
-from mtlskit.ports import Backend, ClientConfiguration, ServerTrust
+from mtlskit.fetch.contexts import SealedContext
+from mtlskit.fetch.upload_records import utc_now
+from mtlskit.ports import ServerTrust
 
 AnyBinding: TypeAlias = Binding | AsyncBinding
 Trust: TypeAlias = ServerTrust | tuple[x509.Certificate, ...]
 _HTTP = ("http/1.1",)
-_HTTPS = 443
-_HOST = re.compile(r"[^\s/?#@\\%]+", re.ASCII)  # nothing that ends a host in a URL
+_SCHEMES = frozenset(("https", "wss"))
 
 
 class Routes:
@@ -42,8 +40,10 @@ class Routes:
             raise ConfigurationError(
                 f"expected a binding with origins, since another library decides where requests go, got {binding!r}"
             )
-        self.plain = SealedContext(binding._plain.context())
-        self.covers = lru_cache(maxsize=1024)(partial(_is_covered, self._origins))
+        self.plain = binding._plain.sealed(_HTTP)
+        self.covers = lru_cache(maxsize=1024)(self._origins.covers)
+        self._current = binding._bound.source.current
+        self._now = _seconds(binding._clock)
         self._certified = self._made()
         self._usable()
 
@@ -52,54 +52,56 @@ class Routes:
 
         Raises OriginNotAllowed for another scheme than https, CertificateError for a certificate not usable now.
         """
-        if scheme not in ("https", "wss"):
+        if scheme not in _SCHEMES:
             raise OriginNotAllowed(f"expected an 'https' URL where a binding is mounted, got {scheme[:32]!r}")
         return self._usable().sealed if self.covers(host, port) else self.plain
 
     @cached_property
     def proxy(self) -> SealedContext:
         """As `plain`, for TLS to a proxy. Always of `ssl`: httpx takes only its sockets for TLS that can carry TLS."""
-        return SealedContext(_context(StdlibBackend(), None, _trust(self._binding), _HTTP))
+        return SealedContext(self._binding._plain._connector.proxy_context())
 
     def _usable(self) -> _Certified:
+        # Every request comes by here: what is compared is what costs least.
         certified = self._certified
-        if certified.lane is not self._binding._lane_now():
-            certified = self._certified = self._made()
-        certified.check(self._binding._clock())
+        if certified.chain is not self._current():
+            certified = self._certified = self._changed(certified)
+        if not certified.begin <= self._now() <= certified.end:
+            preflight.check_usable(certified.chain, self._binding._clock())
         return certified
+
+    def _changed(self, certified: _Certified) -> _Certified:
+        lane = self._binding._lane_now()
+        return replace(certified, chain=_chain(lane.chain)) if lane is certified.lane else self._made()
 
     def _made(self) -> _Certified:
         lane = self._binding._lane_now()
-        sealed = SealedContext(lane.context(), admission(self._origins))
+        sealed = lane.sealed(_HTTP, self._origins.admits)
         return _Certified.of(lane, sealed, _chain(lane.chain))
 
 
 @dataclass(frozen=True, slots=True)
 class _Certified:
-    """One content of certificate, and when it is good."""
+    """One content of certificate, and when it is good, in seconds since 1970."""
 
     lane: object
     sealed: SealedContext
     chain: SigningChain
-    begin: datetime
-    end: datetime
+    begin: float
+    end: float
 
     @classmethod
     def of(cls, lane: object, sealed: SealedContext, chain: SigningChain) -> _Certified:
         preflight.check_purpose(chain.certificate)
         begin = max(each.not_valid_before_utc for each in chain.certificates)
-        return cls(lane, sealed, chain, begin, min(each.not_valid_after_utc for each in chain.certificates))
-
-    def check(self, now: datetime) -> None:
-        if not self.begin <= now <= self.end:
-            preflight.check_usable(self.chain, now)
+        end = min(each.not_valid_after_utc for each in chain.certificates)
+        return cls(lane, sealed, chain, begin.timestamp(), end.timestamp())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Material:
-    """What a binding connects with: for libraries that take no context, and for other contexts. Never to be kept."""
+    """What a binding connects with: for libraries that take no context. Never to be kept."""
 
-    backend: Backend
     chain: SigningChain
     trust: Trust
 
@@ -108,11 +110,7 @@ class Material:
         """That of the binding's present certificate. Raises CertificateError where that is not usable now."""
         chain = _chain(checked(binding)._lane_now().chain)
         preflight.check_usable(chain, binding._clock())
-        return cls(backend=binding._plain._connector.backend, chain=chain, trust=_trust(binding))
-
-    def context(self, alpn: tuple[str, ...]) -> ssl.SSLContext:
-        """A new context that verifies the server, offers the chain, and these application protocols."""
-        return _context(self.backend, self.chain, self.trust, alpn)
+        return cls(chain=chain, trust=binding._plain._connector.trust)
 
 
 def checked(binding: AnyBinding) -> AnyBinding:
@@ -122,40 +120,11 @@ def checked(binding: AnyBinding) -> AnyBinding:
     return binding
 
 
-def admission(origins: BoundOrigins) -> partial[bool] | None:
-    """Tells which server names these origins have; none where there are no origins."""
-    return partial(_has_host, origins) if origins else None
-
-
-def _context(backend: Backend, chain: SigningChain | None, trust: Trust, alpn: tuple[str, ...]) -> ssl.SSLContext:
-    return backend.client_context(ClientConfiguration(chain=chain, trust=trust, alpn=alpn))
-
-
-def _trust(binding: AnyBinding) -> Trust:
-    return binding._plain._connector.trust
+def _seconds(clock: Callable[[], datetime]) -> Callable[[], float]:
+    """The clock in seconds since 1970; the usual one without a date in between, which would cost as much again."""
+    return time.time if clock is utc_now else lambda: clock().timestamp()
 
 
 def _chain(chain: SigningChain | None) -> SigningChain:
     assert chain is not None
     return chain
-
-
-def _is_covered(origins: BoundOrigins, host: str, port: int | None) -> bool:
-    """Whether that origin is one of `origins`."""
-    origin = _origin(host, _HTTPS if port is None else port)
-    return origin is not None and origin in origins
-
-
-def _has_host(origins: BoundOrigins, host: str) -> bool:
-    return any(_is_covered(origins, host, pattern.port) for pattern in origins.patterns)
-
-
-def _origin(host: str, port: int) -> Origin | None:
-    """The origin that is meant; None for what is no host of a URL, which is then nobody's."""
-    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
-    if not bare.isascii() or not _HOST.fullmatch(bare):
-        return None
-    try:
-        return Target.parse(f"https://{Origin(bare, port).netloc}/").origin
-    except (ConfigurationError, InvalidName):
-        return None

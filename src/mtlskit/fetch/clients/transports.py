@@ -5,28 +5,48 @@ Knows neither: the modules of these names give it the library that they import.
 
 from __future__ import annotations
 
+import operator
 import weakref
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from mtlskit.fetch.clients.routes import AnyBinding, Routes
-from mtlskit.fetch.clients.sealed import SealedContext
+from mtlskit.fetch.contexts import SealedContext
 from mtlskit.locks import ForkSafeLock
 
 
 class _Lane:
     """A transport with one context, and what is under way on it."""
 
-    __slots__ = ("answers", "context", "requests", "transport")
+    __slots__ = ("answers", "context", "is_retired", "requests", "transport")
 
     def __init__(self, context: SealedContext, transport: Any) -> None:
         self.context = context
         self.transport = transport
+        self.is_retired = False
         self.requests: set[Any] = set()
-        self.answers: weakref.WeakSet[Any] = weakref.WeakSet()
+        self.answers: set[weakref.ref[Any]] = set()  # a WeakSet costs ten times as much
+
+    def enter(self, request: Any) -> bool:
+        """Whether the request is under way from now on: not if the lane was retired meanwhile, and is perhaps closed.
+
+        Without a lock: either we see here that it is retired, or who retired it sees the request.
+        """
+        self.requests.add(request)
+        if not self.is_retired:
+            return True
+        self.requests.discard(request)
+        return False
+
+    def leave(self, request: Any, answer: Any) -> None:
+        """The request has its answer, whose body is perhaps still to be read, or none."""
+        if answer is not None:
+            self.answers.add(weakref.ref(answer, self.answers.discard))
+        self.requests.discard(request)
 
     def is_idle(self) -> bool:
-        return not self.requests and all(answer.is_closed for answer in self.answers)
+        answers = map(operator.call, list(self.answers))
+        return not self.requests and all(answer is None or answer.is_closed for answer in answers)
 
 
 class Lanes:
@@ -43,18 +63,13 @@ class Lanes:
     def enter(self, request: Any) -> _Lane:
         """The lane for the request, which is under way on it from now on; raises as `Routes.context`."""
         url = request.url
-        context = self._routes.context(url.scheme, url.raw_host.decode("ascii"), url.port)
-        with self._lock:
-            lane = self._lane(context)
-            lane.requests.add(request)
-        return lane
-
-    def leave(self, lane: _Lane, request: Any, answer: Any) -> None:
-        """The request has its answer, whose body is perhaps still to be read, or none."""
-        with self._lock:
-            lane.requests.discard(request)
-            if answer is not None:
-                lane.answers.add(answer)
+        while True:
+            context = self._routes.context(url.scheme, url.raw_host.decode("ascii"), url.port)
+            lane = self._plain if context is self._plain.context else self._certified
+            if lane is None or lane.context is not context:
+                lane = self._changed_to(context)
+            if lane.enter(request):
+                return lane
 
     def idle(self) -> list[Any]:
         """Transports that nothing will go over any more, to be closed."""
@@ -72,14 +87,14 @@ class Lanes:
             self._retired, self._certified = [], None
         return [lane.transport for lane in lanes]
 
-    def _lane(self, context: SealedContext) -> _Lane:
-        if context is self._plain.context:
-            return self._plain
-        found = self._certified
-        if found is None or found.context is not context:
-            if found is not None:
-                self._retired.append(found)
-            found = self._certified = _Lane(context, self._make(context))
+    def _changed_to(self, context: SealedContext) -> _Lane:
+        with self._lock:
+            found = self._certified
+            if found is None or found.context is not context:
+                if found is not None:
+                    found.is_retired = True
+                    self._retired.append(found)
+                found = self._certified = _Lane(context, self._make(context))
         return found
 
 
@@ -97,7 +112,7 @@ class Transport:
         try:
             answer = lane.transport.handle_request(request)
         finally:
-            self._lanes.leave(lane, request, answer)
+            lane.leave(request, answer)
         return answer
 
     def close(self) -> None:
@@ -120,7 +135,7 @@ class AsyncTransport:
         try:
             answer = await lane.transport.handle_async_request(request)
         finally:
-            self._lanes.leave(lane, request, answer)
+            lane.leave(request, answer)
         return answer
 
     async def aclose(self) -> None:

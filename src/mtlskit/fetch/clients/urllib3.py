@@ -12,6 +12,10 @@ try:
 except ImportError as error:
     raise ConfigurationError("expected the distribution 'urllib3' (pip install urllib3), got none") from error
 
+if hasattr(urllib3, "HttpVersion"):
+    # It leaves for HTTP/3, whose TLS takes no context, and for other ports, wherever a server says so.
+    raise ConfigurationError("expected urllib3, got urllib3.future in its place, which comes with niquests")
+
 
 def pool_manager(binding: AnyBinding, *, proxy: str | None = None, **options: Any) -> urllib3.PoolManager:
     """A pool manager that offers the binding's certificate to its origins, and none to any other server.
@@ -29,11 +33,22 @@ def pool_manager(binding: AnyBinding, *, proxy: str | None = None, **options: An
     )
 
 
-_Base: Any = object  # `PoolManager` or `ProxyManager` comes beside it
+class _Pools(urllib3.PoolManager):
+    """Straight to the origin. Its context is part of what urllib3 finds a pool by."""
+
+    def __init__(self, routes: Routes, **options: Any) -> None:
+        self._routes = routes
+        super().__init__(**options)
+
+    def connection_from_context(self, request_context: dict[str, Any]) -> Any:
+        """The pool of that origin."""
+        context = self._routes.context(request_context["scheme"], request_context["host"], request_context.get("port"))
+        request_context["ssl_context"] = context
+        return super().connection_from_context(request_context)
 
 
-class _Routed(_Base):
-    """Gives each origin its context, which is part of what urllib3 finds a pool by."""
+class _PoolsBehindProxy(urllib3.ProxyManager):
+    """Through a tunnel. Later than here, what is not for https would be a request to the proxy."""
 
     def __init__(self, routes: Routes, **options: Any) -> None:
         self._routes = routes
@@ -49,11 +64,3 @@ class _Routed(_Base):
         """The pool of that origin."""
         context = self._routes.context(scheme or "http", host or "", port)
         return super().connection_from_host(host, port, scheme, {**(pool_kwargs or {}), "ssl_context": context})
-
-
-class _Pools(_Routed, urllib3.PoolManager):
-    """Straight to the origin."""
-
-
-class _PoolsBehindProxy(_Routed, urllib3.ProxyManager):
-    """Through a tunnel."""

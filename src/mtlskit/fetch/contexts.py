@@ -30,26 +30,32 @@ class SealedContext(ssl.SSLContext):
         object.__setattr__(self, "_admits", admits)
 
     def wrap_bio(self, *arguments: Any, **options: Any) -> Any:
-        """As `ssl.SSLContext.wrap_bio`; raises OriginNotAllowed."""
+        """As `ssl.SSLContext.wrap_bio`; raises as `check_server`."""
         self.check_server(arguments[3] if len(arguments) > 3 else options.get("server_hostname"))
         return self._context.wrap_bio(*arguments, **options)
 
     def wrap_socket(self, *arguments: Any, **options: Any) -> Any:
-        """As `ssl.SSLContext.wrap_socket`; raises OriginNotAllowed."""
+        """As `ssl.SSLContext.wrap_socket`; raises as `check_server`, and ConfigurationError for a socket with TLS."""
         if isinstance(arguments[0] if arguments else options.get("sock"), ssl.SSLSocket | TLSSocket):
             raise ConfigurationError("expected a socket without TLS, which would be taken off, got one with it")
         self.check_server(arguments[4] if len(arguments) > 4 else options.get("server_hostname"))
         return self._context.wrap_socket(*arguments, **options)
 
     def check_server(self, server: str | bytes | None) -> None:
-        """Raises OriginNotAllowed for the name of a server that is not admitted."""
+        """Raises OriginNotAllowed for a server that is not admitted, ConfigurationError for one without a name."""
         name = server.decode("latin-1") if isinstance(server, bytes) else server
-        # Of a server without a name, OpenSSL's own check fails: there is no need to know it here.
-        if name and self._admits is not None and not self._admits(name):
+        if not name:
+            # For a `wrap_bio` without a name, `ssl` would take a certificate of any name.
+            raise ConfigurationError("expected the name of the server, to verify its certificate, got none")
+        if self._admits is not None and not self._admits(name):
             raise OriginNotAllowed(f"expected a server of this binding's origins, got {name[:128]!r}")
 
     def set_alpn_protocols(self, alpn_protocols: Iterable[str]) -> None:
         """Does nothing: see the class."""
+
+    def cert_store_stats(self) -> dict[str, int]:
+        """That there are roots, and no more: where there seem to be none, a library would load its own."""
+        return {"x509": 1, "crl": 0, "x509_ca": 1}
 
     def __setattr__(self, name: str, value: Any) -> None:
         if not hasattr(self, name) or getattr(self, name) != value:
