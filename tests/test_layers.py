@@ -34,7 +34,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 GATHERING = {"mtlskit", "mtlskit.gate"}
 NOT_IN_CORE = {"ssl", "socket", "sqlite3", "os", "time", "logging", "asyncio"}
 ROOMS: Mapping[str, tuple[str, ...]] = {
-    "httpx2": ("mtlskit.fetch.engine", "mtlskit.revocation.http", "mtlskit.fetch.clients.httpx2"),
+    "httpx2": ("mtlskit.revocation.http", "mtlskit.fetch.clients.httpx2"),
     "httpx": ("mtlskit.fetch.clients.httpx",),
     "requests": ("mtlskit.fetch.clients.requests",),
     "niquests": ("mtlskit.fetch.clients.niquests",),
@@ -43,6 +43,8 @@ ROOMS: Mapping[str, tuple[str, ...]] = {
     "grpc": ("mtlskit.fetch.clients.grpc",),
     "httpcore2": ("mtlskit.fetch.engine",),  # comes with httpx2
     "h11": ("mtlskit.fetch.engine",),  # and this with it
+    "h2": ("mtlskit.fetch.engine",),
+    "anyio": ("mtlskit.fetch.engine",),
     "pyjson5": ("mtlskit.fetch.configuration",),
     "click": ("mtlskit.cli",),
     "rich": ("mtlskit.cli",),

@@ -64,6 +64,9 @@ class PathError(MTLSError):
         self.detail = detail
         self.facts: Mapping[str, object] = facts or {}
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.reason, self.certificate, self.detail, dict(self.facts))
+
 
 class IssuanceError(MTLSError):
     """The authority will not, or could not, sign what it was asked to."""
@@ -77,6 +80,9 @@ class HandshakeError(MTLSError):
         self.reason = reason
         self.alert = alert
         self.detail = detail
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.reason, self.alert, self.detail)
 
 
 class StoreError(MTLSError):

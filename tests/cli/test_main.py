@@ -61,7 +61,7 @@ def test_help_lists_every_command() -> None:
 
 
 def test_help_of_the_whole_needs_neither_server_nor_http_client() -> None:
-    assert mtlskit("--help", without=("uvicorn", "httpx2")).returncode == 0
+    assert mtlskit("--help", without=("uvicorn", "httpx2", "httpcore2")).returncode == 0
 
 
 @pytest.mark.bare
@@ -78,9 +78,9 @@ def test_without_uvicorn_the_missing_extra_is_named() -> None:
     assert_refused(mtlskit("demo", without=("uvicorn",)), "expected the extra 'uvicorn'")
 
 
-def test_without_httpx2_the_missing_extra_is_named_before_anything_is_made(tmp_path: Path) -> None:
+def test_without_the_http_engine_the_missing_extra_is_named_before_anything_is_made(tmp_path: Path) -> None:
     directory = tmp_path / "state"
-    assert_refused(mtlskit("demo", "--directory", str(directory), without=("httpx2",)), "expected the extra 'fetch'")
+    assert_refused(mtlskit("demo", "--directory", str(directory), without=("httpcore2",)), "expected the extra 'fetch'")
     assert not directory.exists()
 
 

@@ -233,7 +233,7 @@ def test_an_environment_and_a_binding_show_no_key():
 
 
 def test_without_the_extra_the_first_call_says_which_one(monkeypatch):
-    monkeypatch.setitem(sys.modules, "httpx2", None)
+    monkeypatch.setitem(sys.modules, "httpcore2", None)
     for name in [name for name in sys.modules if name.startswith("mtlskit.fetch.engine")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.delattr("mtlskit.fetch.engine", raising=False)

@@ -199,10 +199,18 @@ def test_a_header_that_is_not_the_callers_is_refused(header):
     [
         ({"body": b"", "json": {}}, "one of body, json and form"),
         ({"form": {}, "json": {}}, "one of body, json and form"),
-        ({"form": {"a": 1}}, "pairs of text"),
-        ({"form": ["ab"]}, "pairs of text"),
+        ({"form": {"a": 1}}, "values of text in form"),
+        ({"form": ["ab"]}, "form as pairs"),
         ({"form": {}, "method": "GET"}, "method that has a body"),
-        ({"form": 7}, "pairs of text"),
+        ({"form": 7}, "form as pairs"),
+        ({"form": {"a": "\ud800"}}, "lone surrogates"),
+        ({"body": "\ud800"}, "lone surrogates"),
+        ({"headers": 5}, "headers as pairs"),
+        ({"headers": ["ab"]}, "headers as pairs"),
+        ({"headers": [("a",)]}, "headers as pairs"),
+        ({"headers": [("a", "b", "c")]}, "headers as pairs"),
+        ({"headers": [None]}, "headers as pairs"),
+        ({"method": "\xdf"}, "HTTP method"),
         ({"body": {"a": b"b"}}, "iterable of bytes as body, got dict"),
         ({"body": 7}, "iterable of bytes as body, got int"),
         ({"json": float("nan")}, "JSON"),
@@ -229,7 +237,7 @@ def test_a_body_brings_its_type_unless_the_caller_says_another():
 def test_timeout_and_redirect_are_checked():
     assert timeout_of(None) is None
     assert redirect_of("manual") is Redirect.MANUAL
-    for wrong in (0, -1, float("inf"), float("nan"), True, "5"):
+    for wrong in (0, -1, float("inf"), float("nan"), True, "5", 1e10, 2**63, 10**400):
         with pytest.raises(ConfigurationError, match="timeout"):
             timeout_of(wrong)
     with pytest.raises(ConfigurationError, match="redirect"):

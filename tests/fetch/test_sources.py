@@ -352,3 +352,30 @@ def test_what_is_no_source_is_refused(store: Any, wrong: Any) -> None:
     for given in (wrong, ClientCertificate(certificate=wrong)):
         with pytest.raises(ConfigurationError, match="for the binding 'A'"):
             Environment({"A": given}, store=store)
+
+
+@pytest.mark.invariant(14)
+def test_i14_a_slow_reader_does_not_put_back_what_another_has_replaced(store):
+    uploads = CertificateUploads(store)
+    certificate_id = uploads.upload(ROOT.leaf("first").to_pem()).id
+    source = UploadedChain(store, certificate_id)
+    read, reading, go_on = source._uploads.signing_chain, threading.Event(), threading.Event()
+
+    def slowly(given):
+        found = read(given)
+        if threading.current_thread() is slow:
+            reading.set()
+            assert go_on.wait(10)
+        return found
+
+    source._uploads.signing_chain = slowly
+    slow = threading.Thread(target=source.current)
+    uploads.replace(certificate_id, ROOT.leaf("second").to_pem())
+    slow.start()
+    assert reading.wait(10)
+    uploads.replace(certificate_id, ROOT.leaf("third").to_pem())
+    go_on.set()
+
+    assert "third" in source.current().certificate.subject.rfc4514_string()
+    slow.join()
+    assert "third" in source.current().certificate.subject.rfc4514_string()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any, Final
 
@@ -60,4 +60,6 @@ def told_by_pyopenssl(connection: SSL.Connection) -> None:
     """To be called at each step of a client's handshake."""
     hearing = _HEARING.get()
     if hearing is not None and hearing.request is None and connection.get_state_string() == _STATE:
-        hearing.request = CertificateRequest(tuple(connection.get_client_ca_list(as_cryptography=True)))
+        hearing.request = CertificateRequest()
+        with suppress(Exception):  # the names are a stranger's, and help people only
+            hearing.request = CertificateRequest(tuple(connection.get_client_ca_list(as_cryptography=True)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -52,7 +53,8 @@ def _names_of_tls_1_2(body: bytes) -> bytes:
 def _vectors(names: bytes) -> Iterator[x509.Name]:
     while names:
         der, names = _vector(names, 2)
-        yield _name(der)
+        with suppress(Exception):  # whatever a stranger's name makes cryptography raise
+            yield _name(der)
 
 
 def _vector(data: bytes, width: int) -> tuple[bytes, bytes]:

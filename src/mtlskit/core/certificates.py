@@ -233,6 +233,8 @@ class SigningChain:
         )
 
     def __repr__(self) -> str:
+        if not hasattr(self, "certificates"):
+            return f"<{type(self).__name__}>"  # in a traceback of its making
         subject = self.certificate.subject.rfc4514_string()
         return (
             f"<{type(self).__name__} {subject!r} serial={self.serial_number:x} certificates={len(self.certificates)}>"

@@ -6,6 +6,7 @@ import json as json_module
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
 from functools import partial
 from io import SEEK_END, TextIOBase
+from math import inf
 from typing import Any, Final, TypeAlias
 from urllib.parse import urlencode
 
@@ -20,12 +21,13 @@ FormLike: TypeAlias = Mapping[str, str] | Iterable[tuple[str, str]]
 class StreamedBody:
     """A body that comes part by part, and can be sent once. `length` is in octets, where it is known."""
 
-    __slots__ = ("_is_begun", "_source", "failure", "length")
+    __slots__ = ("_is_begun", "_left", "_source", "failure", "length")
 
     def __init__(self, source: Iterable[bytes] | AsyncIterable[bytes], *, length: int | None = None) -> None:
         self._source = source
         self._is_begun = False
         self.length = length
+        self._left = inf if length is None else length
         self.failure: Exception | None = None  # the source's own, which is not to be taken for the connection's
 
     @property
@@ -37,7 +39,10 @@ class StreamedBody:
         self._begin()
         try:
             for part in self._source:  # type: ignore[union-attr]
-                yield _checked(part)
+                yield self._counted(part)
+                if not self._left:
+                    break  # a file that grew meanwhile
+            self._check_whole()
         except Exception as error:
             self.failure = error
             raise
@@ -47,13 +52,30 @@ class StreamedBody:
         try:
             if isinstance(self._source, AsyncIterable):
                 async for part in self._source:
-                    yield _checked(part)
+                    yield self._counted(part)
             else:
                 for part in self._source:
-                    yield _checked(part)
+                    yield self._counted(part)
+                    if not self._left:
+                        break
+            self._check_whole()
         except Exception as error:
             self.failure = error
             raise
+
+    def _counted(self, part: object) -> bytes:
+        """The part, as far as it is within the length that was promised."""
+        if not isinstance(part, bytes | bytearray | memoryview):
+            raise ConfigurationError(f"expected bytes from a streamed body, got {type(part).__name__}")
+        octets = bytes(part)
+        if self.length is not None:
+            octets = octets[: int(self._left)]
+            self._left -= len(octets)
+        return octets
+
+    def _check_whole(self) -> None:
+        if self.length is not None and self._left:
+            raise ConfigurationError(f"expected {self.length} octets of a body, got {self._left} fewer")
 
     def _begin(self) -> None:
         if self._is_begun:  # the engine begins anew where a server said that it had not begun
@@ -76,10 +98,23 @@ def body_of(body: BodyLike | None, json: Any, form: FormLike | None) -> tuple[Bo
         case None:
             return None, ""
         case str():
-            return body.encode("utf-8"), "text/plain;charset=UTF-8"
-        case bytes() | bytearray() | memoryview():
+            return _encoded(body), "text/plain;charset=UTF-8"
+        case bytes() | bytearray():
             return bytes(body), ""
+        case memoryview():
+            return _octets(body), ""
     return _streamed(body), ""
+
+
+def pairs_of(given: Any, what: str) -> list[tuple[Any, Any]]:
+    """Pairs of a name and a value; raises ConfigurationError for what is none."""
+    try:
+        pairs = list(given.items() if isinstance(given, Mapping) else given or ())
+        if not any(isinstance(pair, str) for pair in pairs):
+            return [(name, value) for name, value in pairs]
+    except (TypeError, ValueError):
+        pass
+    raise ConfigurationError(f"expected {what} as pairs of a name and a value, got {type(given).__name__} of others")
 
 
 def _streamed(body: object) -> StreamedBody:
@@ -99,15 +134,23 @@ def _left_in(file: Any) -> int | None:
         here = file.tell()
         end = file.seek(0, SEEK_END)
         file.seek(here)
-    except (OSError, ValueError, AttributeError):  # a pipe, or something like a file
+        return int(max(0, end - here))
+    except (OSError, ValueError, AttributeError, TypeError):  # a pipe, or something like a file
         return None
-    return int(end - here)
 
 
-def _checked(part: object) -> bytes:
-    if not isinstance(part, bytes | bytearray | memoryview):
-        raise ConfigurationError(f"expected bytes from a streamed body, got {type(part).__name__}")
-    return bytes(part)
+def _encoded(text: str) -> bytes:
+    try:
+        return text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise ConfigurationError("expected a body of Unicode characters, got lone surrogates") from None
+
+
+def _octets(view: memoryview) -> bytes:
+    try:
+        return bytes(view)
+    except ValueError:
+        raise ConfigurationError("expected a body that can be read, got a memoryview that was released") from None
 
 
 def _json_bytes(value: Any) -> bytes:
@@ -118,10 +161,7 @@ def _json_bytes(value: Any) -> bytes:
 
 
 def _form_bytes(form: FormLike) -> bytes:
-    try:
-        pairs = list(form.items() if isinstance(form, Mapping) else form)
-        if all(isinstance(name, str) and isinstance(value, str) for name, value in pairs):
-            return urlencode(pairs).encode("ascii")
-    except (TypeError, ValueError):
-        pass
-    raise ConfigurationError(f"expected pairs of text as form, got {type(form).__name__} of something else")
+    pairs = pairs_of(form, "form")
+    if not all(isinstance(name, str) and isinstance(value, str) for name, value in pairs):
+        raise ConfigurationError("expected names and values of text in form, got others")
+    return _encoded(urlencode([(_encoded(name), _encoded(value)) for name, value in pairs]))

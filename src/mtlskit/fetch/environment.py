@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -12,10 +13,11 @@ from typing import Any, Generic, Self, TypeAlias, TypeVar
 
 from mtlskit.backends import get_backend
 from mtlskit.core.certificates import SigningChain
+from mtlskit.core.given import shown
 from mtlskit.errors import ConfigurationError, MTLSError, NotFound, UnknownBinding
 from mtlskit.fetch.binding import AsyncBinding, Binding, Bound
 from mtlskit.fetch.configuration import BindingEntry, Configuration, read_configuration
-from mtlskit.fetch.lanes import AsyncLane, Connector, Lane
+from mtlskit.fetch.lanes import AsyncLane, Connector, Lane, engine
 from mtlskit.fetch.proxies import Proxy
 from mtlskit.fetch.sources import CertificateSource, GivenChain, Looks, UploadedChain
 from mtlskit.fetch.targets import BoundOrigins
@@ -110,6 +112,8 @@ class _Environment(Generic[_Binding, _Lane]):
             raise ConfigurationError(f"{path}: {error}") from error
 
     def _open(self, bound: Sequence[Bound], connector: Connector, clock: Callable[[], datetime]) -> None:
+        with suppress(ConfigurationError):  # a call says so, where one is made
+            engine()  # now: a process that is forked while a thread imports it could never do so itself
         self._clock = clock
         self._plain: _Lane = self._lane_class(connector, None)
         make_lane = partial(self._lane_class, connector)
@@ -181,7 +185,10 @@ class Environment(_Environment[Binding, Lane]):
     _lane_class = Lane
 
     def close(self) -> None:
-        """Closes all connections of this process. The environment may be used again after."""
+        """Closes all connections of this process, those that a call is on when that is over.
+
+        The environment may be used again after.
+        """
         for lane in self._lanes():
             lane.close()
 
@@ -204,7 +211,10 @@ class AsyncEnvironment(_Environment[AsyncBinding, AsyncLane]):
     _lane_class = AsyncLane
 
     async def aclose(self) -> None:
-        """Closes all connections of the running event loop. The environment may be used again after."""
+        """Closes all connections of the running event loop, those that a call is on when that is over.
+
+        The environment may be used again after.
+        """
         for lane in self._lanes():
             await lane.close()
 
@@ -230,9 +240,10 @@ def _bound(environment: object, name: str, source: Source, uploaded: Callable[[s
         case CertificateSource():
             found = given.certificate
         case _:
+            kind = type(given.certificate).__name__
+            del source, given  # PEM with a key, perhaps, which a traceback would show
             raise ConfigurationError(
-                f"expected a chain with its key, the id of an upload or a source for the binding {name!r}, "
-                f"got {type(given.certificate).__name__}"
+                f"expected a chain with its key, the id of an upload or a source for the binding {name!r}, got {kind}"
             )
     return Bound(name=name, source=found, origins=BoundOrigins.parse(given.origins))
 
@@ -248,7 +259,7 @@ def _from_entry(entry: BindingEntry, store: Store) -> ClientCertificate:
 
 
 def _no_store(name: str, certificate_id: str) -> CertificateSource:
-    raise ConfigurationError(f"expected a store for the certificate {certificate_id!r} of {name!r}, got none")
+    raise ConfigurationError(f"expected a store for the certificate {shown(certificate_id)} of {name!r}, got none")
 
 
 def _uploaded_in(store: Store) -> Callable[[str, str], CertificateSource]:
@@ -259,7 +270,7 @@ def _uploaded_in(store: Store) -> Callable[[str, str], CertificateSource]:
             return UploadedChain(store, certificate_id, poll=poll)
         except NotFound:
             raise ConfigurationError(
-                f"expected the id of an uploaded certificate for the binding {name!r}, got {certificate_id!r}"
+                f"expected the id of an uploaded certificate for the binding {name!r}, got {shown(certificate_id)}"
             ) from None
 
     return uploaded

@@ -80,7 +80,8 @@ class Circumstances:
     stage: Stage
     failure: Failure
     certificate: x509.Certificate | None  # the one that the connection carried
-    request: CertificateRequest | None = None  # what the server asked for, where that was seen
+    request: CertificateRequest | None = None  # what the server asked for
+    sees_requests: bool = False  # whether that would have been seen
     timeout: float | None
 
 
@@ -90,11 +91,12 @@ def explain(error: BaseException, circumstances: Circumstances) -> MTLSError:
         return FetchError(_told(error, circumstances))
     tls = _tls_error(error)
     if isinstance(tls, ssl.SSLCertVerificationError):
-        return _untrusted(tls, circumstances.target)
+        return _untrusted(tls, circumstances)
     alert = alert_of(tls)
     certificate = circumstances.certificate
     is_cut = tls is None and circumstances.failure in (Failure.NETWORK, Failure.DISCONNECTED)
-    if certificate is not None and _is_refusal(alert, circumstances.stage, is_cut=is_cut):
+    is_asked = circumstances.request is not None or not circumstances.sees_requests
+    if certificate is not None and is_asked and _is_refusal(alert, circumstances.stage, is_cut=is_cut):
         return _refused(certificate, alert, circumstances)
     if tls is not None and circumstances.stage is not Stage.ANSWERED:
         return _handshake(tls, alert, circumstances)
@@ -159,8 +161,12 @@ def _shown(name: x509.Name) -> str:
     return text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "..."
 
 
-def _untrusted(error: ssl.SSLCertVerificationError, target: Target) -> HandshakeError:
-    reason = reason_of(error)
+def _untrusted(error: ssl.SSLCertVerificationError, circumstances: Circumstances) -> HandshakeError:
+    reason, target = reason_of(error), circumstances.target
+    if circumstances.stage is Stage.CONNECTING:
+        return HandshakeError(
+            reason, None, f"expected a certificate of the proxy to {target.origin} to trust, got another"
+        )
     if reason is Reason.NAME_MISMATCH:
         detail = f"expected a server certificate for {target.origin.host!r}, got one for other names"
     else:

@@ -10,12 +10,11 @@ import asyncio
 import os
 import ssl
 import weakref
-from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from cryptography import x509
 
@@ -30,6 +29,9 @@ from mtlskit.ports import Backend, ClientConfiguration, ServerTrust
 
 if TYPE_CHECKING:
     from mtlskit.fetch.engine import AsyncOpened, AsyncPool, Opened, Pool, PoolSettings
+
+
+_Pool = TypeVar("_Pool")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,49 +83,75 @@ class _Lane:
         return self._settings
 
 
+class _Place(Generic[_Pool]):
+    """A pool where it may be used, a process or an event loop, and how many calls are on it."""
+
+    def __init__(self, pool: _Pool) -> None:
+        self.pool = pool
+        self.calls = 0
+        self.is_left = False  # nobody enters it any more; it is closed after the last call
+
+
 class Lane(_Lane):
     """Connections for threads."""
 
     def __init__(self, connector: Connector, chain: SigningChain | None) -> None:
         super().__init__(connector, chain)
-        self._pools: dict[int, Pool] = {}
-        self._running: Counter[int] = Counter()  # requests, by process
+        self._places: dict[int, _Place[Pool]] = {}  # by process
 
     @contextmanager
     def opened(self, step: Step, timeout: float | None) -> Iterator[Opened]:
         """Sends over a connection of this lane; raises MTLSError. The answer is closed at the end of the block."""
-        process = os.getpid()
-        with self._lock:
-            self._running[process] += 1
+        place = self._entered()
         try:
-            opened = self._pool(process).open(step, timeout)
+            opened = place.pool.open(step, timeout)
             try:
                 yield opened
             finally:
                 opened.close()
         finally:
-            with self._lock:
-                self._running[process] -= 1
-                is_over = self._is_retired and not self._running[process]
-            if is_over:
-                self.close()
+            self._exited(place)
 
-    def _pool(self, process: int) -> Pool:
-        return self._pools.get(process) or self._pools.setdefault(process, engine().Pool(self._pool_settings()))
+    def _entered(self) -> _Place[Pool]:
+        process = os.getpid()
+        settings = self._pool_settings()
+        with self._lock:
+            place = self._places.get(process)
+            if place is None:
+                place = self._places[process] = _Place(engine().Pool(settings))
+            place.calls += 1
+        return place
+
+    def _exited(self, place: _Place[Pool]) -> None:
+        with self._lock:
+            place.calls -= 1
+            if self._is_retired and not place.calls:  # whoever came late to a retired lane
+                self._leave(place)
+            is_over = place.is_left and not place.calls
+        if is_over:
+            place.pool.close()
+
+    def _leave(self, place: _Place[Pool]) -> None:
+        place.is_left = True
+        if self._places.get(os.getpid()) is place:
+            del self._places[os.getpid()]
 
     def retire(self) -> None:
-        """Closes this process's connections when the last request on them is over."""
+        """Closes this process's connections when the last call on them is over; those that still come, too."""
         with self._lock:
             self._is_retired = True
-            is_over = not self._running[os.getpid()]
-        if is_over:
-            self.close()
+        self.close()
 
     def close(self) -> None:
-        """Closes this process's connections."""
-        pool = self._pools.pop(os.getpid(), None)
-        if pool is not None:
-            pool.close()
+        """Closes this process's connections when the last call on them is over: at once where none runs."""
+        with self._lock:
+            place = self._places.get(os.getpid())
+            if place is None:
+                return
+            self._leave(place)
+            is_over = not place.calls
+        if is_over:
+            place.pool.close()
 
 
 class AsyncLane(_Lane):
@@ -131,68 +159,81 @@ class AsyncLane(_Lane):
 
     def __init__(self, connector: Connector, chain: SigningChain | None) -> None:
         super().__init__(connector, chain)
-        self._pools: dict[tuple[int, int], tuple[weakref.ref[asyncio.AbstractEventLoop], AsyncPool]] = {}
-        self._running: Counter[tuple[int, int]] = Counter()  # requests, by event loop
+        self._places: dict[tuple[int, int], tuple[weakref.ref[asyncio.AbstractEventLoop], _Place[AsyncPool]]] = {}
         self._closing: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
     async def opened(self, step: Step, timeout: float | None) -> AsyncIterator[AsyncOpened]:  # noqa: ASYNC109  passed on
         """As `Lane.opened`."""
-        loop = asyncio.get_running_loop()
-        place = _place(loop)
-        self._running[place] += 1
+        place = self._entered(asyncio.get_running_loop())
         try:
-            opened = await self._pool(loop).open(step, timeout)
+            opened = await place.pool.open(step, timeout)
             try:
                 yield opened
             finally:
                 await opened.close()
         finally:
-            self._running[place] -= 1
-            if not self._running[place]:
-                del self._running[place]
-                if self._is_retired:
-                    await self.close()
+            await self._exited(place)
 
-    def _pool(self, loop: asyncio.AbstractEventLoop) -> AsyncPool:
-        pool = self._pool_of(loop)
-        if pool is None:
-            pool = engine().AsyncPool(self._pool_settings())
-            self._pools[_place(loop)] = (weakref.ref(loop), pool)
-        return pool
+    def _entered(self, loop: asyncio.AbstractEventLoop) -> _Place[AsyncPool]:
+        place = self._place_of(loop)
+        if place is None:
+            self._forget_ended_loops()
+            place = _Place(engine().AsyncPool(self._pool_settings()))
+            self._places[_key(loop)] = (weakref.ref(loop), place)
+        place.calls += 1
+        return place
+
+    async def _exited(self, place: _Place[AsyncPool]) -> None:
+        place.calls -= 1
+        if self._is_retired and not place.calls:
+            self._leave(place)
+        if place.is_left and not place.calls:
+            await place.pool.close()
+
+    def _leave(self, place: _Place[AsyncPool]) -> None:
+        place.is_left = True
+        loop = asyncio.get_running_loop()
+        if self._place_of(loop) is place:
+            del self._places[_key(loop)]
 
     def retire(self) -> None:
-        """Closes the connections of each event loop when the last request on them is over."""
+        """Closes the connections of each event loop when the last call on them is over; those that still come, too."""
         self._is_retired = True
-        for place, (reference, _) in list(self._pools.items()):
+        self._forget_ended_loops()
+        for reference, _ in list(self._places.values()):
             loop = reference()
-            if place[0] != os.getpid() or loop is None or loop.is_closed():
-                self._pools.pop(place, None)
-                continue
             with suppress(RuntimeError):  # it was closed meanwhile
-                loop.call_soon_threadsafe(self._close_if_idle, loop)
+                if loop is not None:
+                    loop.call_soon_threadsafe(self._close_soon, loop)
 
-    def _close_if_idle(self, loop: asyncio.AbstractEventLoop) -> None:
-        if not self._running[_place(loop)]:
-            task = loop.create_task(self.close())
-            self._closing.add(task)  # or it could be thrown away before it has run
-            task.add_done_callback(self._closing.discard)
+    def _close_soon(self, loop: asyncio.AbstractEventLoop) -> None:
+        task = loop.create_task(self.close())
+        self._closing.add(task)  # or it could be thrown away before it has run
+        task.add_done_callback(self._closing.discard)
 
     async def close(self) -> None:
-        """Closes the connections of the running event loop."""
-        loop = asyncio.get_running_loop()
-        pool = self._pool_of(loop)
-        self._pools.pop(_place(loop), None)
-        if pool is not None:
-            await pool.close()
+        """Closes the connections of the running event loop when the last call on them is over."""
+        place = self._place_of(asyncio.get_running_loop())
+        if place is None:
+            return
+        self._leave(place)
+        if not place.calls:
+            await place.pool.close()
 
-    def _pool_of(self, loop: asyncio.AbstractEventLoop) -> AsyncPool | None:
-        found = self._pools.get(_place(loop))
+    def _place_of(self, loop: asyncio.AbstractEventLoop) -> _Place[AsyncPool] | None:
+        found = self._places.get(_key(loop))
         # An id comes again when its loop is gone.
         return found[1] if found is not None and found[0]() is loop else None
 
+    def _forget_ended_loops(self) -> None:
+        for key, (reference, _) in list(self._places.items()):
+            loop = reference()
+            if key[0] != os.getpid() or loop is None or loop.is_closed():
+                self._places.pop(key, None)
 
-def _place(loop: asyncio.AbstractEventLoop) -> tuple[int, int]:
+
+def _key(loop: asyncio.AbstractEventLoop) -> tuple[int, int]:
     return os.getpid(), id(loop)
 
 
@@ -201,7 +242,7 @@ def engine() -> ModuleType:
     try:
         from mtlskit.fetch import engine as found
     except ModuleNotFoundError as error:
-        if error.name not in ("httpcore2", "httpx2", "h11"):
+        if error.name not in ("httpcore2", "h11"):
             raise
         raise ConfigurationError(
             "expected the extra 'fetch' for requests through bindings, httpx2 is not installed"

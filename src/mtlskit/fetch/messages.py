@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypeAlias
 
+from mtlskit.core.given import shown
 from mtlskit.errors import ConfigurationError
-from mtlskit.fetch.bodies import Body, BodyLike, FormLike, body_of
+from mtlskit.fetch.bodies import Body, BodyLike, FormLike, body_of, pairs_of
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
@@ -20,6 +21,7 @@ _FORBIDDEN_HEADERS = frozenset(
     {"host", "content-length", "transfer-encoding", "connection", "keep-alive", "te", "trailer", "upgrade"}
 )
 DEFAULT_TIMEOUT = 30.0
+_LONGEST_TIMEOUT = 10**9  # seconds; what sockets take ends somewhere
 
 HeadersLike: TypeAlias = Mapping[str, str] | Iterable[tuple[str, str]]
 
@@ -79,7 +81,7 @@ class Request:
     ) -> Request:
         """Raises ConfigurationError for what cannot be sent."""
         checked = _method(method)
-        fields = [_field(name, value) for name, value in _pairs(headers)]
+        fields = [_field(name, value) for name, value in pairs_of(headers, "headers")]
         content, content_type = body_of(body, json, form)
         if content is not None and checked in _BODYLESS_METHODS:
             raise ConfigurationError(f"expected a method that has a body, such as 'POST', got {checked!r}")
@@ -91,8 +93,10 @@ class Request:
 def timeout_of(seconds: float | None) -> float | None:
     """A positive number of seconds, or None for no limit; raises ConfigurationError."""
     is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
-    if seconds is not None and not (is_number and 0 < seconds < float("inf")):
-        raise ConfigurationError(f"expected a positive number of seconds or None as timeout, got {seconds!r}")
+    if seconds is not None and not (is_number and 0 < seconds <= _LONGEST_TIMEOUT):
+        raise ConfigurationError(
+            f"expected a number of seconds up to {_LONGEST_TIMEOUT} or None as timeout, got {shown(seconds)}"
+        )
     return seconds
 
 
@@ -104,21 +108,14 @@ def redirect_of(mode: str) -> Redirect:
 
 
 def _method(method: str) -> str:
-    name = method.upper() if isinstance(method, str) else ""
-    if not _TOKEN.fullmatch(name) or name in _FORBIDDEN_METHODS:
-        raise ConfigurationError(f"expected an HTTP method such as 'GET', got {method!r}")
-    return name
-
-
-def _pairs(headers: HeadersLike | None) -> Iterable[tuple[str, str]]:
-    if headers is None:
-        return ()
-    return headers.items() if isinstance(headers, Mapping) else headers
+    if not isinstance(method, str) or not _TOKEN.fullmatch(method) or method.upper() in _FORBIDDEN_METHODS:
+        raise ConfigurationError(f"expected an HTTP method such as 'GET', got {shown(method)}")
+    return method.upper()
 
 
 def _field(name: str, value: str) -> tuple[str, str]:
     if not isinstance(name, str) or not _TOKEN.fullmatch(name) or name.lower() in _FORBIDDEN_HEADERS:
-        raise ConfigurationError(f"expected the name of a header that a caller may set, got {name!r}")
+        raise ConfigurationError(f"expected the name of a header that a caller may set, got {shown(name)}")
     if not isinstance(value, str) or not _VALUE.fullmatch(value):
         raise ConfigurationError(f"expected text without line breaks as the header {name!r}, got something else")
     return name, value.strip(" \t")

@@ -35,6 +35,7 @@ from cryptography import x509
 from mtlskit.authority import CertificateAuthority
 from mtlskit.core.certificates import SigningChain
 from mtlskit.core.durations import read_time
+from mtlskit.core.given import shown
 from mtlskit.core.pem import Secret
 from mtlskit.errors import ConfigurationError, MTLSError
 from mtlskit.fetch.renewal import RenewedChain
@@ -134,14 +135,14 @@ def own_trust(section: Mapping[str, Any], where: str, folder: Path) -> ServerTru
         case other:
             raise ConfigurationError(
                 f"expected 'certifi', 'system', {{ certificate_id = ... }} or {{ file = ... }} at {where}trust, "
-                f"got {other!r:.80}"
+                f"got {shown(other)}"
             )
 
 
 def own_entry(entry: object, where: str, folder: Path) -> str | FilesEntry | AuthorityEntry:
     """Where the certificate of one binding is from: the id of an upload, files, or an authority."""
     if not isinstance(entry, dict):
-        raise ConfigurationError(f"expected a table at {where}, got {entry!r:.80}")
+        raise ConfigurationError(f"expected a table at {where}, got {shown(entry)}")
     fields = {name: value for name, value in entry.items() if name != "origins"}
     _check_known(fields, frozenset().union(*_KINDS), f"{where}.")
     kinds = [kind for kind in _KINDS if not kind.isdisjoint(fields)]
@@ -177,19 +178,19 @@ def _check_known(table: Mapping[str, Any], known: frozenset[str] | set[str], whe
 def _table(document: Mapping[str, Any], name: str, where: str) -> Mapping[str, Any]:
     found = document.get(name, {})
     if not isinstance(found, dict):
-        raise ConfigurationError(f"expected a table at {where}{name}, got {found!r:.80}")
+        raise ConfigurationError(f"expected a table at {where}{name}, got {shown(found)}")
     return found
 
 
 def _text(value: object, field: str) -> str:
     if not isinstance(value, str) or not value:
-        raise ConfigurationError(f"expected {field} as text, got {value!r:.80}")
+        raise ConfigurationError(f"expected {field} as text, got {shown(value)}")
     return value
 
 
 def _texts(value: object, field: str) -> tuple[str, ...]:
     if not isinstance(value, list):
-        raise ConfigurationError(f"expected {field} as a list of texts, got {value!r:.80}")
+        raise ConfigurationError(f"expected {field} as a list of texts, got {shown(value)}")
     return tuple(_text(each, field) for each in value)
 
 
@@ -199,7 +200,7 @@ def _first_line(path: Path) -> bytes:
             password = Secret(file.readline(_LONGEST_PASSWORD + 2).rstrip(b"\r\n"))
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or "no such name"
-        raise ConfigurationError(f"expected a password file that can be read, got {str(path)!r}: {why}") from None
+        raise ConfigurationError(f"expected a password file that can be read, got {shown(path)}: {why}") from None
     if not 0 < len(password.octets()) <= _LONGEST_PASSWORD:
-        raise ConfigurationError(f"expected a password of 1 to {_LONGEST_PASSWORD} bytes in {str(path)!r}, got another")
+        raise ConfigurationError(f"expected a password of 1 to {_LONGEST_PASSWORD} bytes in {shown(path)}, got another")
     return password.octets()

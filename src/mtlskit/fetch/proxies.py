@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, unquote_to_bytes, urlsplit
 
 from mtlskit.errors import ConfigurationError, InvalidName
 from mtlskit.fetch.targets import read_host
@@ -18,7 +18,7 @@ class Proxy:
     scheme: str
     host: str
     port: int
-    credentials: tuple[str, str] | None = field(default=None, repr=False)
+    credentials: tuple[bytes, bytes] | None = field(default=None, repr=False)
 
     @classmethod
     def parse(cls, text: str) -> Proxy:
@@ -46,10 +46,10 @@ class Proxy:
         return f"{self.scheme}://{host}:{self.port}"
 
 
-def _credentials(parts: SplitResult) -> tuple[str, str] | None:
+def _credentials(parts: SplitResult) -> tuple[bytes, bytes] | None:
     if parts.username is None:
         return None
-    return unquote(parts.username), unquote(parts.password or "")
+    return unquote_to_bytes(parts.username), unquote_to_bytes(parts.password or "")
 
 
 def _unreadable() -> ConfigurationError:

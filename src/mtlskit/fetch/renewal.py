@@ -91,7 +91,9 @@ class RenewedChain:
     def _issued(self) -> SigningChain:
         chain = self._issue()
         if not isinstance(chain, SigningChain):
-            raise CertificateError(f"expected a chain with its key from what issues it, got {type(chain).__name__}")
+            kind = type(chain).__name__
+            del chain  # PEM with a key, perhaps, which a traceback would show
+            raise CertificateError(f"expected a chain with its key from what issues it, got {kind}")
         return chain
 
     def _take(self, chain: SigningChain) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import codecs
 import json as json_module
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from email.message import Message
 from enum import StrEnum
@@ -69,12 +69,14 @@ class Response(ResponseHead):
 
     def text(self) -> str:
         """The body as text: in the charset of its Content-Type, else UTF-8; what does not decode is replaced."""
-        return self.content.decode(_charset(self.headers.get("content-type", "")), "replace")
+        with suppress(LookupError, ValueError):  # no charset, or one that is not of text
+            return self.content.decode(_charset(self.headers.get("content-type", "")), "replace")
+        return self.content.decode("utf-8", "replace")
 
     def json(self) -> Any:
         """The body as JSON (RFC 8259); raises FetchError if it is none."""
         try:
-            return json_module.loads(self.content)
+            return json_module.loads(self.content, parse_constant=_refused)
         except (ValueError, RecursionError):
             kind = self.headers.get("content-type", "nothing")
             raise FetchError(f"expected JSON from {self.url}, got {len(self.content)} bytes of {kind!r}") from None
@@ -126,11 +128,11 @@ def _fields(head: ResponseHead) -> dict[str, Any]:
     return {each.name: getattr(head, each.name) for each in fields(ResponseHead)}
 
 
+def _refused(constant: str) -> None:
+    raise ValueError(f"expected a number of JSON, got {constant}")
+
+
 def _charset(content_type: str) -> str:
     message = Message()
     message["content-type"] = content_type
-    charset = message.get_content_charset("utf-8")
-    try:
-        return codecs.lookup(charset).name if charset else "utf-8"
-    except LookupError:
-        return "utf-8"
+    return message.get_content_charset("utf-8")

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final, Protocol, TypeAlias, runtime_checkable
 
 from mtlskit.core.certificates import SigningChain
+from mtlskit.core.given import shown
 from mtlskit.core.pem import Secret
 from mtlskit.errors import CertificateError, ConfigurationError, MTLSError, NotFound
 from mtlskit.fetch.uploads import CertificateUploads, topic_of
@@ -86,7 +87,9 @@ class UploadedChain:
         self._uploads = CertificateUploads(store)
         self._id = certificate_id
         self._poll = Looks(store.poll, "the store of uploaded certificates") if poll is None else poll
-        self._has_changed = self._is_gone = False
+        self._change = self._seen = object()  # another one with each change
+        self._lock = ForkSafeLock()
+        self._is_gone = False
         self._not_before = 0.0
         self._listen(store)
         self._chain = self._uploads.signing_chain(certificate_id)
@@ -94,21 +97,29 @@ class UploadedChain:
     def current(self) -> SigningChain:
         """The chain; raises CertificateError once it was deleted."""
         self._poll()
-        if self._has_changed and time.monotonic() >= self._not_before:
-            self._read_again()
+        if self._is_to_be_read():
+            with self._lock:  # or a slow reader would put back what another one has replaced
+                if self._is_to_be_read():
+                    self._read_again()
         if self._is_gone:
             raise CertificateError(f"expected the uploaded certificate {self._id!r}, which was deleted")
         return self._chain
 
+    def _is_to_be_read(self) -> bool:
+        return self._seen is not self._change and time.monotonic() >= self._not_before
+
     def _read_again(self) -> None:
-        self._has_changed = False  # before it is read: a change meanwhile is another one
+        change = self._change  # before it is read: a change meanwhile is another one
         try:
             self._chain, self._is_gone = self._uploads.signing_chain(self._id), False
         except NotFound:
             self._is_gone = True
+            self._seen = change
         except MTLSError as error:
             _log.warning("going on with what is known of the uploaded certificate %r: %s", self._id, error)
-            self._has_changed, self._not_before = True, time.monotonic() + _LOOK_SECONDS
+            self._not_before = time.monotonic() + _LOOK_SECONDS
+        else:
+            self._seen = change
 
     def _listen(self, store: Store) -> None:
         topic, reference = topic_of(self._id), weakref.ref(self)  # a source that nobody has any more can go
@@ -116,7 +127,7 @@ class UploadedChain:
         def changed(topics: frozenset[str]) -> None:
             source = reference()
             if source is not None and (topic in topics or EVERYTHING in topics):
-                source._has_changed = True
+                source._change = object()
 
         weakref.finalize(self, store.subscribe(changed))
 
@@ -146,7 +157,7 @@ class ChainFiles:
         self._password = secret
         self._seen = self._signature()
         self._chain = self._load()
-        self._look = Looks(self._look_again, f"the certificate in {str(self._paths[0])!r}")
+        self._look = Looks(self._look_again, f"the certificate in {shown(self._paths[0])}")
 
     def current(self) -> SigningChain:
         """The chain."""
@@ -180,10 +191,10 @@ def content_of(path: Path) -> Secret:
     except (OSError, ValueError) as error:
         raise _unreadable(path, error) from None
     if len(given.octets()) > _LONGEST_FILE:
-        raise ConfigurationError(f"expected at most {_LONGEST_FILE} octets in {str(path)!r}, got more")
+        raise ConfigurationError(f"expected at most {_LONGEST_FILE} octets in {shown(path)}, got more")
     return given
 
 
 def _unreadable(path: Path, error: Exception) -> ConfigurationError:
     why = getattr(error, "strerror", None) or "no such name"
-    return ConfigurationError(f"expected a file that can be read at {str(path)!r}, got {why}")
+    return ConfigurationError(f"expected a file that can be read at {shown(path)}, got {why}")

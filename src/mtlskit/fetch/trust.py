@@ -9,7 +9,7 @@ from typing import TypeAlias
 from cryptography import x509
 
 from mtlskit.core.certificates import read_certificates
-from mtlskit.core.given import instances
+from mtlskit.core.given import instances, shown
 from mtlskit.errors import ConfigurationError, NotFound
 from mtlskit.fetch.sources import content_of
 from mtlskit.fetch.upload_authorities import AuthorityUploads
@@ -28,7 +28,7 @@ def trusted(trust: Trust, store: Store | None) -> ServerTrust | tuple[x509.Certi
     if trust in ServerTrust.__members__.values():
         return ServerTrust(trust)
     if store is None:
-        raise _unknown(f"{trust!r:.80} and no store")
+        raise _unknown(f"{shown(trust)} and no store")
     return uploaded_roots(trust, store)
 
 
@@ -37,7 +37,7 @@ def uploaded_roots(certificate_id: str, store: Store) -> tuple[x509.Certificate,
     try:
         return AuthorityUploads(store).certificates(certificate_id)
     except NotFound:
-        raise _unknown(f"{certificate_id!r:.80}") from None
+        raise _unknown(f"{shown(certificate_id)}") from None
 
 
 def roots_in(file: Path) -> tuple[x509.Certificate, ...]:

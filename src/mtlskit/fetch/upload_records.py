@@ -19,6 +19,7 @@ from typing import Any, Final
 from cryptography import x509
 
 from mtlskit.core.certificates import read_certificates
+from mtlskit.core.given import shown
 from mtlskit.errors import CertificateError, ConfigurationError, Conflict, MTLSError, NotFound, StoreError
 from mtlskit.ports import Record, Snapshot, Store, Transaction
 
@@ -88,7 +89,7 @@ def checked_name(name: str | None) -> str | None:
     if name is None:
         return None
     if not isinstance(name, str) or not name.strip() or not name.isprintable():
-        raise ConfigurationError(f"expected a name of printable text, got {name!r:.80}")
+        raise ConfigurationError(f"expected a name of printable text, got {shown(name)}")
     if len(name) > _LONGEST_NAME:
         raise ConfigurationError(f"expected a name of at most {_LONGEST_NAME} characters, got {len(name)}")
     return name
@@ -191,7 +192,7 @@ class Shelf:
             record = snapshot.get(self._kind, _PARTITION, certificate_id)
             if record is not None:
                 return record
-        raise NotFound(f"expected the id of an uploaded certificate, got {certificate_id!r:.80}")
+        raise NotFound(f"expected the id of an uploaded certificate, got {shown(certificate_id)}")
 
     def _page(self, snapshot: Snapshot, after: str, size: int) -> tuple[list[Record], str]:
         page = list(snapshot.scan(self._kind, _PARTITION, after=after, limit=size))

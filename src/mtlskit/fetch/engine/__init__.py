@@ -1,4 +1,4 @@
-"""The HTTP engine: httpcore2, blocking and async, and of httpx2 the decoding of bodies. All that knows them is here.
+"""The HTTP engine: httpcore2, blocking and async, on the parsers h11 and h2. All that knows them is here.
 
 The engine and not a client of its, because a client keeps cookies between calls, reads the environment, and takes
 URLs apart once more. A pool is made from one context that nobody else has.

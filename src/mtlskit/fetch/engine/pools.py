@@ -6,26 +6,24 @@ import ssl
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.util import find_spec
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import h11  # the parser of the engine
 import httpcore2
-import httpx2
 from cryptography import x509
 
 from mtlskit.errors import FetchError
 from mtlskit.fetch.bodies import StreamedBody
 from mtlskit.fetch.engine.connections import AsyncConnectionPool, ConnectionPool, Sending
-from mtlskit.fetch.engine.decoding import decoded, decoded_async
+from mtlskit.fetch.engine.decoding import DecodingError, decoded, decoded_async
+from mtlskit.fetch.engine.heads import headers_of, status_of
+from mtlskit.fetch.engine.http2 import HTTP2, HTTP2_ERRORS
 from mtlskit.fetch.engine.requests import request_of
 from mtlskit.fetch.exchange import Step
 from mtlskit.fetch.failures import Circumstances, Failure, Stage, explain
-from mtlskit.fetch.messages import Headers
 from mtlskit.fetch.proxies import Proxy
 from mtlskit.fetch.responses import Answer
 
-HTTP2: Final = find_spec("h2") is not None
 ALPN: Final = ("h2", "http/1.1") if HTTP2 else ("http/1.1",)
 _LIMITS: Final = {"max_connections": 1000, "max_keepalive_connections": 100, "keepalive_expiry": 5.0}  # seconds
 _MOST_DRAINED: Final = 64 * 1024  # octets
@@ -34,10 +32,12 @@ _FAILURES: tuple[tuple[type[Exception], Failure], ...] = (
     (httpcore2.TimeoutException, Failure.TIMEOUT),
     (httpcore2.LocalProtocolError, Failure.UNSENDABLE),
     (httpcore2.RemoteProtocolError, Failure.GARBLED),
-    (httpx2.DecodingError, Failure.GARBLED),
+    (DecodingError, Failure.GARBLED),
+    *((kind, Failure.GARBLED) for kind in HTTP2_ERRORS),
     (httpcore2.ProxyError, Failure.PROXY),
     (httpcore2.NetworkError, Failure.NETWORK),
     (OSError, Failure.NETWORK),  # the async engine lets TLS errors of reading through as they are
+    (ValueError, Failure.GARBLED),  # and in HTTP/2 what a status or a header is not
 )
 _KNOWN: Final = tuple(kind for kind, _ in _FAILURES)
 
@@ -77,14 +77,23 @@ class _Passage:
     def answer(self, response: httpcore2.Response) -> Answer:
         """What came back before the body."""
         self._is_answered = True
-        headers = Headers((name.decode("ascii"), value.decode("latin-1")) for name, value in response.headers)
-        return Answer(response.status, headers, self._is_asked())
+        try:
+            return Answer(status_of(response), headers_of(response), self._is_asked())
+        except ValueError as error:
+            raise self.explained(error) from None
 
     def _is_asked(self) -> bool | None:
         connection = self._sending.connection
         if connection is None or not self._settings.sees_requests:
             return None
         return connection.hearing.request is not None
+
+    def fail(self, error: Exception) -> NoReturn:
+        """Raises the error of ours; or `error`, if it is one of the caller's own."""
+        found = self.explained(error)
+        if found is error:
+            raise error
+        raise found from error
 
     def explained(self, error: Exception) -> Exception:
         """The error of ours; or `error`, if it is one of the caller's own."""
@@ -97,6 +106,7 @@ class _Passage:
             failure=_failure(error),
             certificate=self._settings.certificate,
             request=None if connection is None else connection.hearing.request,
+            sees_requests=self._settings.sees_requests,
             timeout=self._timeout,
         )
         return explain(error, circumstances)
@@ -116,14 +126,17 @@ class Opened:
         self._passage = passage
         self._response = response
         self._is_begun = False
+        self.is_closed = False
 
     def __iter__(self) -> Iterator[bytes]:
         """The body, decoded; raises MTLSError."""
         _begin(self)
         try:
-            yield from decoded(self.answer.headers, self._response.stream)
+            for part in decoded(self.answer.headers, self._response.stream):
+                yield part
+                _check_open(self)
         except _KNOWN as error:
-            raise self._passage.explained(error) from error
+            self._passage.fail(error)
 
     def drain(self) -> None:
         """Reads it for its connection's sake, which can serve again then; not more than a little."""
@@ -135,6 +148,7 @@ class Opened:
 
     def close(self) -> None:
         """Gives the connection back, or closes it where the body was not read to its end."""
+        self.is_closed = True
         self._response.close()
 
 
@@ -146,6 +160,7 @@ class AsyncOpened:
         self._passage = passage
         self._response = response
         self._is_begun = False
+        self.is_closed = False
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         """As `Opened.__iter__`."""
@@ -153,8 +168,9 @@ class AsyncOpened:
         try:
             async for part in decoded_async(self.answer.headers, self._response.stream):
                 yield part
+                _check_open(self)
         except _KNOWN as error:
-            raise self._passage.explained(error) from error
+            self._passage.fail(error)
 
     async def drain(self) -> None:
         """As `Opened.drain`."""
@@ -166,6 +182,7 @@ class AsyncOpened:
 
     async def close(self) -> None:
         """As `Opened.close`."""
+        self.is_closed = True
         await self._response.aclose()
 
 
@@ -182,8 +199,12 @@ class Pool:
         try:
             response = self._pool.handle_request(passage.request)
         except _KNOWN as error:
-            raise passage.explained(error) from error
-        return Opened(passage, response)
+            passage.fail(error)
+        try:
+            return Opened(passage, response)
+        except FetchError:
+            response.close()
+            raise
 
     def close(self) -> None:
         """Closes its connections."""
@@ -203,15 +224,25 @@ class AsyncPool:
         try:
             response = await self._pool.handle_async_request(passage.request)
         except _KNOWN as error:
-            raise passage.explained(error) from error
-        return AsyncOpened(passage, response)
+            passage.fail(error)
+        try:
+            return AsyncOpened(passage, response)
+        except FetchError:
+            await response.aclose()
+            raise
 
     async def close(self) -> None:
         """Closes its connections."""
         await self._pool.aclose()
 
 
+def _check_open(opened: Opened | AsyncOpened) -> None:
+    if opened.is_closed:
+        raise FetchError("expected a body to be read within the block of its response, got a reader after it")
+
+
 def _begin(opened: Opened | AsyncOpened) -> None:
+    _check_open(opened)
     if opened._is_begun:
         raise FetchError("expected the body of a response to be read once, got another reader")
     opened._is_begun = True
