@@ -4,22 +4,48 @@ from __future__ import annotations
 
 import json
 import socket
+import struct
 import threading
+import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 import h2.config
 import h2.connection
 import h2.events
+import h2.settings
 
 from fetch.servers import _client
+
+EVERYTHING = 2**31 - 1  # the last stream of a GOAWAY that only says that another one will come
+
+
+@dataclass
+class Ends:
+    """The first `connections` end so: when `asked` requests have begun, a GOAWAY says that `taken` of them are taken.
+
+    Those are answered after it, the last one first, if it `answers`; then the connection is closed.
+    """
+
+    asked: int
+    taken: int
+    connections: int = 1
+    code: int = 0
+    in_two_steps: bool = False
+    answers: bool = True
 
 
 @dataclass
 class Server:
-    """What was asked, as (connection, method, path, body); how many requests ran at once on a connection, at most."""
+    """What was asked, as (connection, method, path, body); how many requests ran at once on a connection, at most.
+
+    The first `refusing` connections refuse each `/refused`; `most` streams are allowed at once.
+    """
 
     port: int
+    ends: Ends | None = None
+    refusing: int = 0
+    most: int | None = None
     seen: list[tuple[int, str, str, bytes]] = field(default_factory=list)
     most_at_once: int = 0
     connections: int = 0
@@ -30,10 +56,10 @@ class Server:
 
 
 @contextmanager
-def serving(context):
+def serving(context, **options):
     """Runs it on a free port. What a path does: see `_Conversation.answer`."""
     with socket.create_server(("127.0.0.1", 0), backlog=128) as listener:
-        server = Server(listener.getsockname()[1])
+        server = Server(listener.getsockname()[1], **options)
         opened: list[socket.socket] = []
         threads: list[threading.Thread] = []
 
@@ -86,9 +112,16 @@ class _Conversation:
         self.http2 = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
         self.asked: dict[int, tuple[str, str]] = {}
         self.bodies: dict[int, bytes] = {}
+        self.ended: list[int] = []
         self.waiting: list[int] = []
+        self.taken: list[int] | None = None  # once GOAWAY was sent
+        ends = server.ends
+        self.ends = ends if ends is not None and number <= ends.connections else None
 
     def run(self):
+        if self.server.most is not None:
+            allowed = {h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS: self.server.most}
+            self.http2.local_settings = h2.settings.Settings(client=False, initial_values=allowed)
         self.http2.initiate_connection()
         self.flush()
         while data := self.tls.recv(65536):
@@ -110,11 +143,41 @@ class _Conversation:
                 self.asked[event.stream_id] = (fields[b":method"].decode(), fields[b":path"].decode())
                 self.bodies[event.stream_id] = b""
                 self.server.most_at_once = max(self.server.most_at_once, len(self.asked))
+                if fields[b":path"] == b"/refused" and self.number <= self.server.refusing:
+                    self.http2.reset_stream(event.stream_id, error_code=7)
+                    del self.asked[event.stream_id]
+                elif self.ends is not None and self.taken is None and len(self.asked) == self.ends.asked:
+                    self.go_away()
+            case h2.events.DataReceived() if event.stream_id not in self.asked or self.is_left(event.stream_id):
+                pass  # not read: who sends more than a window of it waits for ever
             case h2.events.DataReceived():
                 self.bodies[event.stream_id] += event.data
                 self.http2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+            case h2.events.StreamEnded() if event.stream_id not in self.asked:
+                pass
             case h2.events.StreamEnded():
-                self.answer(event.stream_id)
+                self.ended.append(event.stream_id)
+                self.answer_taken() if self.ends is not None else self.answer(event.stream_id)
+
+    def is_left(self, stream):
+        return self.taken is not None and stream not in self.taken
+
+    def go_away(self):
+        self.flush()
+        self.taken = list(self.asked)[: self.ends.taken]
+        last = self.taken[-1] if self.taken else 0
+        for each in (EVERYTHING, last) if self.ends.in_two_steps else (last,):
+            self.tls.sendall(struct.pack(">HBBBIII", 0, 13, 7, 0, 0, each, self.ends.code) + b"debug")
+            time.sleep(0.02)
+        self.answer_taken()
+
+    def answer_taken(self):
+        if self.is_over or self.taken is None or not set(self.ended) >= set(self.taken):
+            return
+        for each in reversed(self.taken if self.ends.answers else []):
+            self.server.seen.append((self.number, *self.asked[each], self.bodies[each]))
+            self.respond(each)
+        self.is_over = True
 
     def answer(self, stream):
         method, path = self.asked[stream]

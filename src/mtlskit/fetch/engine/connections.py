@@ -5,15 +5,15 @@ Several requests may share one (HTTP/2), so what one of them saw counts for all.
 
 from __future__ import annotations
 
-import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, Final, Protocol
 
 import httpcore2
 
 from mtlskit.backends.certificate_requests import Hearing
-from mtlskit.backends.sockets import TLSSocket
+from mtlskit.fetch.engine.leftovers import leftovers_of
+from mtlskit.fetch.engine.networks import AsyncHTTP2Stream, AsyncNetwork, HTTP2Stream, Network
 from mtlskit.fetch.failures import Stage
 
 STAGES: Final = {
@@ -26,17 +26,22 @@ STAGES_BEHIND_PROXY: Final = {
     "proxy.start_tls.started": Stage.HANDSHAKE,  # within the tunnel; the proxy's own TLS is a part of connecting
     "proxy.start_tls.complete": Stage.FRESH,
 }
+_OPENS_STREAM: Final = "http2.send_request_headers.started"
 _SENDING: Final = "mtlskit"
+_MOST_REFUSALS: Final = 3
 _AS_THEY_ARE: Final = ("can_handle_request", "is_connected", "is_idle", "is_closed", "info")
+_HTTP_ERRORS: Final = (httpcore2.RemoteProtocolError, httpcore2.LocalProtocolError)
 
 
 class Sending:
-    """One request on its way, and the connection that it goes over once it has one."""
+    """One request on its way, and the connection and the stream of HTTP/2 that it goes over once it has them."""
 
-    __slots__ = ("connection",)
+    __slots__ = ("connection", "refusals", "stream")
 
     def __init__(self) -> None:
         self.connection: _Known | None = None
+        self.stream: int | None = None
+        self.refusals = 0
 
     @property
     def extensions(self) -> dict[str, Any]:
@@ -49,6 +54,8 @@ class _Inner(Protocol):
 
     def is_idle(self) -> bool: ...
 
+    def is_available(self) -> bool: ...
+
     def has_expired(self) -> bool: ...
 
 
@@ -58,20 +65,63 @@ class _Known:
     def __init__(self, inner: _Inner, stages: dict[str, Stage]) -> None:
         self._inner: Any = inner
         self._stages = stages
-        self._http2_stream: Any = None
+        self._stream: Any = None  # of TLS with the origin
+        self._http2: HTTP2Stream | AsyncHTTP2Stream | None = None  # the same, where that is spoken
+        self._has_leftovers: Callable[[], bool] | None = None
         self.stage = Stage.CONNECTING
         self.hearing = Hearing()
         for name in _AS_THEY_ARE:
             setattr(self, name, getattr(inner, name))
 
+    def is_available(self) -> bool:
+        """Whether it could take a request now."""
+        return not self._is_ending() and bool(self._inner.is_available())
+
     def has_expired(self) -> bool:
-        """Also an idle connection of HTTP/2 where something came: most likely its end. The engine would not look."""
+        """Also an idle connection of HTTP/2 that takes no more, or where something came: most likely its end.
+
+        The engine would not look.
+        """
         if self._inner.has_expired():
             return True
-        stream = self._http2_stream
-        return stream is not None and self._inner.is_idle() and bool(stream.get_extra_info("is_readable"))
+        if self._http2 is None or not self._inner.is_idle():
+            return False
+        return self._is_ending() or bool(self._http2.get_extra_info("is_readable"))
+
+    def _is_ending(self) -> bool:
+        """Whether its server said that it takes no more streams, or refused one."""
+        return self._http2 is not None and (self._http2.frames.has_gone_away or bool(self._http2.frames.refused))
+
+    def _begin(self, request: httpcore2.Request, note: Callable[[str, dict[str, Any]], object]) -> None:
+        if self._is_ending():
+            raise httpcore2.ConnectionNotAvailable
+        sending = request.extensions[_SENDING]
+        sending.connection, sending.stream = self, None
+        is_noted = self._http2 is not None or self.stage is not Stage.REUSED
+        request.extensions["trace"] = note if is_noted else None  # it may have been on another connection
+
+    def _answered(self) -> None:
+        self.stage = Stage.REUSED
+        if self._http2 is None:
+            self._has_leftovers = leftovers_of(self._inner, self._stream)
+
+    def _is_refused(self, request: httpcore2.Request, error: BaseException) -> bool:
+        """Whether the server has not begun with a request (RFC 9113, 8.7), which goes to another connection then."""
+        if self._http2 is None:
+            return False
+        frames, sending = self._http2.frames, request.extensions[_SENDING]
+        if self._is_ending():
+            self.stage = Stage.REUSED  # it spoke HTTP with us: its end is no refusal of a certificate
+        if sending.stream not in frames.refused or not isinstance(error, _HTTP_ERRORS):
+            return False
+        # A server may end its connections after a few requests: who comes behind others gets nearer every time.
+        sending.refusals += not frames.is_behind_others(sending.stream)
+        return bool(sending.refusals <= _MOST_REFUSALS)
 
     def _note(self, event: str, info: dict[str, Any]) -> None:
+        if event == _OPENS_STREAM:
+            self._open(info["request"], info["stream_id"])
+            return
         stage = self._stages.get(event)
         if stage is None:
             return
@@ -79,10 +129,17 @@ class _Known:
         if stage is Stage.HANDSHAKE:
             self.hearing.request = None  # what a proxy asked for is not the origin's
         elif stage is Stage.FRESH:
-            stream = info["return_value"]
-            tls = stream.get_extra_info("ssl_object")
-            if tls is not None and tls.selected_alpn_protocol() == "h2":
-                self._http2_stream = stream
+            self._stream = info["return_value"]
+            if isinstance(self._stream, HTTP2Stream | AsyncHTTP2Stream):
+                self._http2 = self._stream
+
+    def _open(self, request: httpcore2.Request, stream: int) -> None:
+        """Just before the engine opens a stream: not after the server's last word, for which it may have waited."""
+        if self._is_ending():
+            raise httpcore2.ConnectionNotAvailable
+        if self._http2 is not None:
+            self._http2.frames.open(stream)
+            request.extensions[_SENDING].stream = stream
 
     async def _note_async(self, event: str, info: dict[str, Any]) -> None:
         self._note(event, info)
@@ -104,25 +161,35 @@ class Connection(_Known, httpcore2.ConnectionInterface):
             raise httpcore2.ConnectionNotAvailable
         try:
             response = self._sent(request)
-        except BaseException:
+        except BaseException as error:
+            is_refused = self._is_refused(request, error)
             self._turn.release()
+            if is_refused:
+                raise httpcore2.ConnectionNotAvailable from error
             raise
-        response.stream = _Turn(response.stream, self._turn)
+        response.stream = _Turn(response.stream, self)
         return response
 
     def _sent(self, request: httpcore2.Request) -> httpcore2.Response:
-        request.extensions[_SENDING].connection = self
+        self._begin(request, self._note)
         if self.stage is Stage.REUSED:
             return self._inner.handle_request(request)  # type: ignore[no-any-return]
-        request.extensions["trace"] = self._note
         with self.hearing.listening():
             response: httpcore2.Response = self._inner.handle_request(request)
-        self.stage = Stage.REUSED
+        self._answered()
         return response
+
+    def end_turn(self) -> None:
+        """The answer was read, or given up."""
+        try:
+            if self._has_leftovers is not None and self._has_leftovers():
+                self._inner.close()
+        finally:
+            self._turn.release()
 
     def is_available(self) -> bool:
         """Whether it could take a request now."""
-        return not self._turn.locked() and bool(self._inner.is_available())
+        return not self._turn.locked() and super().is_available()
 
     def can_multiplex(self) -> bool:
         """It takes one request at a time."""
@@ -136,20 +203,20 @@ class Connection(_Known, httpcore2.ConnectionInterface):
 class _Turn:
     """A body whose end ends the turn."""
 
-    def __init__(self, stream: Any, turn: threading.Lock) -> None:
+    def __init__(self, stream: Any, connection: Connection) -> None:
         self._stream = stream
-        self._turn: threading.Lock | None = turn
+        self._connection: Connection | None = connection
 
     def __iter__(self) -> Iterator[bytes]:
         return iter(self._stream)
 
     def close(self) -> None:
-        turn, self._turn = self._turn, None
+        connection, self._connection = self._connection, None
         try:
             self._stream.close()
         finally:
-            if turn is not None:
-                turn.release()
+            if connection is not None:
+                connection.end_turn()
 
 
 class AsyncConnection(_Known, httpcore2.AsyncConnectionInterface):
@@ -157,57 +224,59 @@ class AsyncConnection(_Known, httpcore2.AsyncConnectionInterface):
 
     def __init__(self, inner: httpcore2.AsyncConnectionInterface, stages: dict[str, Stage]) -> None:
         super().__init__(inner, stages)
-        self.is_available = inner.is_available  # type: ignore[method-assign]
         self.can_multiplex = inner.can_multiplex  # type: ignore[method-assign]
 
     async def handle_async_request(self, request: httpcore2.Request) -> httpcore2.Response:
         """As `Connection.handle_request`."""
-        request.extensions[_SENDING].connection = self
+        try:
+            response = await self._sent(request)
+        except Exception as error:
+            if self._is_refused(request, error):
+                raise httpcore2.ConnectionNotAvailable from error
+            raise
+        if self._has_leftovers is not None:
+            response.stream = _AsyncTurn(response.stream, self)
+        return response
+
+    async def _sent(self, request: httpcore2.Request) -> httpcore2.Response:
+        self._begin(request, self._note_async)
         if self.stage is Stage.REUSED:
             return await self._inner.handle_async_request(request)  # type: ignore[no-any-return]
-        request.extensions["trace"] = self._note_async
         with self.hearing.listening():
             response: httpcore2.Response = await self._inner.handle_async_request(request)
-        self.stage = Stage.REUSED
+        self._answered()
         return response
+
+    async def end_turn(self) -> None:
+        """As `Connection.end_turn`."""
+        if self._has_leftovers is not None and self._has_leftovers():
+            await self._inner.aclose()
 
     async def aclose(self) -> None:
         """Closes it."""
         await self._inner.aclose()
 
 
-class _Stream(httpcore2.NetworkStream):
-    """Tells of its TLS also where that is not `ssl`'s own: the engine sees from it which version of HTTP is spoken."""
+class _AsyncTurn:
+    """As `_Turn`."""
 
-    def __init__(self, inner: httpcore2.NetworkStream) -> None:
-        self._inner = inner
-        self.read = inner.read  # type: ignore[method-assign]
-        self.write = inner.write  # type: ignore[method-assign]
-        self.close = inner.close  # type: ignore[method-assign]
+    def __init__(self, stream: Any, connection: AsyncConnection) -> None:
+        self._stream = stream
+        self._connection = connection
 
-    def start_tls(
-        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
-    ) -> httpcore2.NetworkStream:
-        return _Stream(self._inner.start_tls(ssl_context, server_hostname, timeout))
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return aiter(self._stream)
 
-    def get_extra_info(self, info: str) -> Any:
-        found = self._inner.get_extra_info(info)
-        if found is None and info == "ssl_object":
-            raw = self._inner.get_extra_info("socket")
-            return raw if isinstance(raw, TLSSocket) else None
-        return found
-
-
-class _Network(httpcore2.SyncBackend):
-    def connect_tcp(self, *arguments: Any, **options: Any) -> httpcore2.NetworkStream:
-        return _Stream(super().connect_tcp(*arguments, **options))
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+        await self._connection.end_turn()
 
 
 class ConnectionPool(httpcore2.ConnectionPool):
     """The engine's, of connections of ours."""
 
     def __init__(self, *, proxy: httpcore2.Proxy | None, **options: Any) -> None:
-        super().__init__(proxy=proxy, network_backend=_Network(), **options)
+        super().__init__(proxy=proxy, network_backend=Network(), **options)
         self._stages = STAGES if proxy is None else STAGES_BEHIND_PROXY
 
     def create_connection(self, origin: httpcore2.Origin) -> httpcore2.ConnectionInterface:
@@ -219,7 +288,7 @@ class AsyncConnectionPool(httpcore2.AsyncConnectionPool):
     """As `ConnectionPool`, for tasks."""
 
     def __init__(self, *, proxy: httpcore2.Proxy | None, **options: Any) -> None:
-        super().__init__(proxy=proxy, **options)
+        super().__init__(proxy=proxy, network_backend=AsyncNetwork(), **options)
         self._stages = STAGES if proxy is None else STAGES_BEHIND_PROXY
 
     def create_connection(self, origin: httpcore2.Origin) -> httpcore2.AsyncConnectionInterface:
