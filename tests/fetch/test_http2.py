@@ -58,14 +58,40 @@ def test_bodies_arrive(fetch_one, body):
     assert [each[3] for each in server.seen] == [expected]
 
 
-def test_tasks_share_a_connection(backend):
+def test_tasks_never_share_one_and_use_each_again(backend):
     with serving(speaking()) as server:
-        first = gathered(backend, "ALICE", [server.url("/together")] * 3)
         many = gathered(backend, "BOB", [server.url(f"/{number}") for number in range(60)])
 
-    assert [each.json()["connection"] for each in first] == [1, 1, 1]
     assert [each.json()["path"] for each in many] == [f"/{number}" for number in range(60)]
-    assert {each.json()["connection"] for each in many} == {2}
+    assert server.most_at_once == 1
+
+
+def test_a_task_that_is_cancelled_or_gives_up_takes_no_other_with_it(backend):
+    async def run(url):
+        async with AsyncEnvironment(BINDINGS, backend=backend, **TRUST) as env:
+            assert (await env.ALICE.fetch(url("/"))).ok
+            waiting = asyncio.create_task(env.ALICE.fetch(url("/together")))  # which is never answered
+            other = asyncio.create_task(env.ALICE.fetch(url("/together"), timeout=0.3))
+            await asyncio.sleep(0.1)
+            waiting.cancel()
+            answers = [await env.ALICE.fetch(url(f"/{number}"), timeout=5) for number in range(3)]
+            with pytest.raises(FetchError, match="within 0.3 s"):
+                await other
+            return [each.json()["path"] for each in answers]
+
+    with serving(speaking()) as server:
+        assert asyncio.run(run(server.url)) == ["/0", "/1", "/2"]
+
+
+def test_the_rest_of_an_answer_that_was_left_does_not_count_for_those_after_it(backend):
+    """Its connection is closed: what still came would use up what the server may send to others."""
+    with serving(speaking()) as server, Environment(BINDINGS, backend=backend, **TRUST) as env:
+        for expected in (1, 2):
+            with env.ALICE.stream(server.url()) as response:
+                assert response.ok
+            assert server.connections == expected
+        assert env.ALICE.fetch(server.url()).json()["connection"] == 3
+        assert env.ALICE.fetch(server.url()).json()["connection"] == 3
 
 
 def test_threads_never_share_one_and_get_their_own_answers(backend):

@@ -1,6 +1,8 @@
 """The engine's connections, and what is known of each: how far it came, and what its server asked for.
 
-Several requests may share one (HTTP/2), so what one of them saw counts for all.
+Each takes one request at a time, also in HTTP/2. Of several threads the engine would mix up the frames, and so the
+answers; of several tasks, the one that is cancelled, or gives up, would take the others' answers with it, and one's
+timeout would count for all.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, Final, Protocol
 
+import anyio  # under the async engine
 import httpcore2
 
 from mtlskit.backends.certificate_requests import Hearing
@@ -100,6 +103,14 @@ class _Known:
         is_noted = self._http2 is not None or self.stage is not Stage.REUSED
         request.extensions["trace"] = note if is_noted else None  # it may have been on another connection
 
+    def _is_spent(self, is_whole: bool) -> bool:
+        """Whether it is to be closed after a request: the engine would keep what never came to TLS, or behind a proxy
+        never will; and in HTTP/2 the rest of an answer would still come, and count for those after it.
+        """
+        if not is_whole and (self._http2 is not None or self.stage in (Stage.CONNECTING, Stage.HANDSHAKE)):
+            return True
+        return self._has_leftovers is not None and self._has_leftovers()
+
     def _answered(self) -> None:
         self.stage = Stage.REUSED
         if self._http2 is None:
@@ -146,10 +157,7 @@ class _Known:
 
 
 class Connection(_Known, httpcore2.ConnectionInterface):
-    """For threads: it takes one request at a time, also in HTTP/2.
-
-    Of several threads on one HTTP/2 connection the engine would mix up the frames, and so the answers.
-    """
+    """For threads."""
 
     def __init__(self, inner: httpcore2.ConnectionInterface, stages: dict[str, Stage]) -> None:
         super().__init__(inner, stages)
@@ -163,7 +171,7 @@ class Connection(_Known, httpcore2.ConnectionInterface):
             response = self._sent(request)
         except BaseException as error:
             is_refused = self._is_refused(request, error)
-            self._turn.release()
+            self.end_turn(is_whole=False)
             if is_refused:
                 raise httpcore2.ConnectionNotAvailable from error
             raise
@@ -179,10 +187,10 @@ class Connection(_Known, httpcore2.ConnectionInterface):
         self._answered()
         return response
 
-    def end_turn(self) -> None:
-        """The answer was read, or given up."""
+    def end_turn(self, *, is_whole: bool) -> None:
+        """The answer was read to its end, or not."""
         try:
-            if self._has_leftovers is not None and self._has_leftovers():
+            if self._is_spent(is_whole):
                 self._inner.close()
         finally:
             self._turn.release()
@@ -206,9 +214,11 @@ class _Turn:
     def __init__(self, stream: Any, connection: Connection) -> None:
         self._stream = stream
         self._connection: Connection | None = connection
+        self._is_whole = False
 
     def __iter__(self) -> Iterator[bytes]:
-        return iter(self._stream)
+        yield from self._stream
+        self._is_whole = True
 
     def close(self) -> None:
         connection, self._connection = self._connection, None
@@ -216,26 +226,30 @@ class _Turn:
             self._stream.close()
         finally:
             if connection is not None:
-                connection.end_turn()
+                connection.end_turn(is_whole=self._is_whole)
 
 
 class AsyncConnection(_Known, httpcore2.AsyncConnectionInterface):
-    """For tasks. Over HTTP/2 many share one."""
+    """For tasks."""
 
     def __init__(self, inner: httpcore2.AsyncConnectionInterface, stages: dict[str, Stage]) -> None:
         super().__init__(inner, stages)
-        self.can_multiplex = inner.can_multiplex  # type: ignore[method-assign]
+        self._is_taken = False
 
     async def handle_async_request(self, request: httpcore2.Request) -> httpcore2.Response:
         """As `Connection.handle_request`."""
+        if self._is_taken:
+            raise httpcore2.ConnectionNotAvailable
+        self._is_taken = True
         try:
             response = await self._sent(request)
-        except Exception as error:
-            if self._is_refused(request, error):
+        except BaseException as error:
+            is_refused = self._is_refused(request, error)
+            await self.end_turn(is_whole=False)
+            if is_refused:
                 raise httpcore2.ConnectionNotAvailable from error
             raise
-        if self._has_leftovers is not None:
-            response.stream = _AsyncTurn(response.stream, self)
+        response.stream = _AsyncTurn(response.stream, self)
         return response
 
     async def _sent(self, request: httpcore2.Request) -> httpcore2.Response:
@@ -247,10 +261,22 @@ class AsyncConnection(_Known, httpcore2.AsyncConnectionInterface):
         self._answered()
         return response
 
-    async def end_turn(self) -> None:
+    async def end_turn(self, *, is_whole: bool) -> None:
         """As `Connection.end_turn`."""
-        if self._has_leftovers is not None and self._has_leftovers():
-            await self._inner.aclose()
+        try:
+            if self._is_spent(is_whole):
+                with anyio.CancelScope(shield=True):
+                    await self._inner.aclose()
+        finally:
+            self._is_taken = False
+
+    def is_available(self) -> bool:
+        """Whether it could take a request now."""
+        return not self._is_taken and super().is_available()
+
+    def can_multiplex(self) -> bool:
+        """It takes one request at a time."""
+        return False
 
     async def aclose(self) -> None:
         """Closes it."""
@@ -262,14 +288,21 @@ class _AsyncTurn:
 
     def __init__(self, stream: Any, connection: AsyncConnection) -> None:
         self._stream = stream
-        self._connection = connection
+        self._connection: AsyncConnection | None = connection
+        self._is_whole = False
 
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return aiter(self._stream)
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for part in self._stream:
+            yield part
+        self._is_whole = True
 
     async def aclose(self) -> None:
-        await self._stream.aclose()
-        await self._connection.end_turn()
+        connection, self._connection = self._connection, None
+        try:
+            await self._stream.aclose()
+        finally:
+            if connection is not None:
+                await connection.end_turn(is_whole=self._is_whole)
 
 
 class ConnectionPool(httpcore2.ConnectionPool):

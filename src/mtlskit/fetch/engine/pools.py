@@ -5,7 +5,6 @@ from __future__ import annotations
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, Final, NoReturn
 
 import h11  # the parser of the engine
@@ -52,7 +51,7 @@ class PoolSettings:
     proxy: Proxy | None
     proxy_context: ssl.SSLContext | None
 
-    @cached_property
+    @property
     def options(self) -> dict[str, Any]:
         """As the engine's pools take them."""
         return {**_LIMITS, "ssl_context": self.context, "http2": HTTP2, "proxy": self._proxy()}
