@@ -3,6 +3,7 @@
 import gzip
 import pickle
 import zlib
+from contextlib import suppress
 
 import pytest
 
@@ -107,6 +108,26 @@ def test_a_server_that_never_asked_has_refused_no_certificate(fetch_one):
         fetch_one(BINDINGS, "ALICE", server.url(), TRUST)
 
     assert "got the end of the connection" in str(caught.value)
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+@pytest.mark.parametrize("says_so", [True, False])
+def test_a_body_that_ends_with_its_connection_is_whole_only_where_tls_says_so(fetch_one, version, says_so):
+    def answer(tls, _seen):
+        tls.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nall, or the beginning")
+        if says_so:
+            with suppress(OSError):
+                tls.settimeout(0.2)
+                tls.unwrap()
+        return False
+
+    context = context_of(SERVER, CLIENTS.certificate, version=version)
+    with serving(context, **{"/": answer}) as server:
+        if says_so:
+            assert fetch_one(BINDINGS, "ALICE", server.url(), TRUST).text() == "all, or the beginning"
+        else:
+            with pytest.raises(FetchError, match="got the end of the connection"):
+                fetch_one(BINDINGS, "ALICE", server.url(), TRUST)
 
 
 def test_a_body_is_not_read_after_its_block(backend):

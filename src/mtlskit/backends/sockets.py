@@ -39,7 +39,7 @@ class TLSSocket(socket.socket):
         self.settimeout(timeout)
         self.context = context
         self._incoming, self._outgoing = incoming, outgoing
-        self._ragged_eofs = ragged_eofs
+        self.suppress_ragged_eofs = ragged_eofs
         self._handshake_now = handshake_now
         self._is_shaken = False
         if handshake_now and self.tls is not None and self._is_connected():
@@ -67,7 +67,7 @@ class TLSSocket(socket.socket):
                 accepted,
                 server_side=True,
                 do_handshake_on_connect=self._handshake_now,
-                suppress_ragged_eofs=self._ragged_eofs,
+                suppress_ragged_eofs=self.suppress_ragged_eofs,
             )
         except BaseException:
             accepted.close()
@@ -115,7 +115,7 @@ class TLSSocket(socket.socket):
         try:
             return self._drive(lambda: tls.read(len, buffer) if buffer is not None else tls.read(len))
         except ssl.SSLEOFError:
-            if not self._ragged_eofs:
+            if not self.suppress_ragged_eofs:
                 raise
             return b"" if buffer is None else 0
 

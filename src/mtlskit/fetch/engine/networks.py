@@ -7,6 +7,7 @@ from typing import Any
 
 import anyio  # under the async engine
 import httpcore2
+from anyio.streams.tls import TLSStream
 
 from mtlskit.backends.sockets import TLSSocket
 from mtlskit.fetch.engine.goaway import Frames
@@ -25,6 +26,10 @@ class Stream(httpcore2.NetworkStream):
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore2.NetworkStream:
         stream = Stream(self.inner.start_tls(ssl_context, server_hostname, timeout))
+        raw = stream.get_extra_info("socket")
+        if hasattr(raw, "suppress_ragged_eofs"):
+            # A body that ends with its connection is whole only where TLS says so (RFC 9112, 9.8).
+            raw.suppress_ragged_eofs = False
         return HTTP2Stream(stream.inner) if _is_http2(stream) else stream
 
     def get_extra_info(self, info: str) -> Any:
@@ -65,7 +70,6 @@ class AsyncStream(httpcore2.AsyncNetworkStream):
         self.inner = inner
         self.read = inner.read  # type: ignore[method-assign]
         self.write = inner.write  # type: ignore[method-assign]
-        self.aclose = inner.aclose  # type: ignore[method-assign]
         self.get_extra_info = inner.get_extra_info  # type: ignore[method-assign]
 
     async def start_tls(
@@ -74,13 +78,26 @@ class AsyncStream(httpcore2.AsyncNetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,  # noqa: ASYNC109  the engine's
     ) -> httpcore2.AsyncNetworkStream:
+        self.tell_cut(False)  # of TLS with a proxy: that with the origin, within it, has an end of its own
         try:
             stream = AsyncStream(await self.inner.start_tls(ssl_context, server_hostname, timeout))
         except BaseException:
             with anyio.CancelScope(shield=True):
                 await self.aclose()
             raise
+        stream.tell_cut(True)
         return AsyncHTTP2Stream(stream.inner) if _is_http2(stream) else stream
+
+    def tell_cut(self, is_told: bool) -> None:
+        """As `suppress_ragged_eofs` of a socket, the other way round."""
+        tls = getattr(self.inner, "_stream", None)
+        if isinstance(tls, TLSStream):
+            tls.standard_compatible = is_told
+
+    async def aclose(self) -> None:
+        """Closes it, without to wait until the server says so too."""
+        self.tell_cut(False)
+        await self.inner.aclose()
 
 
 class AsyncHTTP2Stream(AsyncStream):

@@ -19,7 +19,7 @@ from mtlskit.fetch.engine.heads import headers_of, status_of
 from mtlskit.fetch.engine.http2 import HTTP2, HTTP2_ERRORS
 from mtlskit.fetch.engine.requests import request_of
 from mtlskit.fetch.exchange import Step
-from mtlskit.fetch.failures import Circumstances, Failure, Stage, explain
+from mtlskit.fetch.failures import Circumstances, Failure, Stage, causes, explain
 from mtlskit.fetch.proxies import Proxy
 from mtlskit.fetch.responses import Answer
 
@@ -249,6 +249,8 @@ def _begin(opened: Opened | AsyncOpened) -> None:
 
 def _failure(error: Exception) -> Failure:
     if isinstance(error, httpcore2.RemoteProtocolError) and _is_own_finding(error):
+        return Failure.DISCONNECTED
+    if any(isinstance(each, ssl.SSLEOFError) for each in causes(error)):
         return Failure.DISCONNECTED
     if isinstance(error, httpcore2.LocalProtocolError) and not isinstance(error.args[0], h11.ProtocolError):
         return Failure.GARBLED  # of HTTP/2, where the engine takes wrong frames of the server's for the caller's
