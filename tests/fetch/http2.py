@@ -35,6 +35,16 @@ class Ends:
     answers: bool = True
 
 
+WRONG_HEADS = {
+    "/status-of-letters": [(":status", "abc")],
+    "/status-of-many": [(":status", "99999")],
+    "/status-below-none": [(":status", "-1")],
+    "/name-of-others": [(":status", "200"), (b"n\xe4me", b"value")],
+    "/value-of-lines": [(":status", "200"), (b"name", b"a\r\nb: c")],
+    "/length-of-others": [(":status", "200"), ("content-length", "1")],
+}
+
+
 @dataclass
 class Server:
     """What was asked, as (connection, method, path, body); how many requests ran at once on a connection, at most.
@@ -109,7 +119,9 @@ def converse(server, context, raw, number):
 class _Conversation:
     def __init__(self, server, tls, number):
         self.server, self.tls, self.number = server, tls, number
-        self.http2 = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
+        self.http2 = h2.connection.H2Connection(
+            h2.config.H2Configuration(client_side=False, validate_outbound_headers=False)
+        )
         self.asked: dict[int, tuple[str, str]] = {}
         self.bodies: dict[int, bytes] = {}
         self.ended: list[int] = []
@@ -206,5 +218,7 @@ class _Conversation:
     def respond(self, stream):
         method, path = self.asked.pop(stream)
         told = {"client": _client(self.tls), "connection": self.number, "method": method, "path": path}
-        self.http2.send_headers(stream, [(":status", "200"), ("content-type", "application/json")])
+        self.http2.send_headers(
+            stream, WRONG_HEADS.get(path) or [(":status", "200"), ("content-type", "application/json")]
+        )
         self.http2.send_data(stream, json.dumps(told).encode(), end_stream=True)

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from fetch.http2 import serving
+from fetch.http2 import WRONG_HEADS, serving
 from fetch.servers import context_of
 from mtlskit.errors import ClientCertificateRefused, FetchError
 from mtlskit.fetch import AsyncEnvironment, CertificateUse, Environment
@@ -180,3 +180,13 @@ def test_an_answer_that_is_none_is_told_and_no_refusal(fetch_one, path):
 
     assert "expected a whole HTTP answer" in str(caught.value)
     assert len(server.seen) == 1
+
+
+@pytest.mark.parametrize("path", WRONG_HEADS)
+def test_a_head_that_is_none_is_told_and_its_connection_given_back(fetch_all, path):
+    with serving(speaking()) as server:
+        wrong, after = fetch_all(BINDINGS, ("ALICE", server.url(path), {}), ("ALICE", server.url(), {}), **TRUST)
+
+    assert type(wrong) is FetchError
+    assert "expected a whole HTTP answer" in str(wrong)
+    assert after.ok

@@ -26,15 +26,15 @@ MUTATIONS = [
         "fetch/binding.py", "        old.retire()\n", "", f"{_ROTATION} -k idle", "idle connections of the old one are closed",
     ),
     Mutation(
-        "fetch/lanes.py", "            is_over = not self._running[os.getpid()]\n", "            is_over = True\n",
+        "fetch/lanes.py", "            is_over = place.is_left and not place.calls\n", "            is_over = place.is_left\n",
         f"{_ROTATION} -k peace", "a call that runs when the certificate changes ends in peace",
     ),
     Mutation(
-        "fetch/lanes.py", "                is_over = self._is_retired and not self._running[process]\n",
-        "                is_over = False\n", f"{_ROTATION} -k peace", "a connection of the old one is closed after its last call",
+        "fetch/lanes.py", "            is_over = place.is_left and not place.calls\n",
+        "            is_over = False\n", f"{_ROTATION} -k peace", "a connection of the old one is closed after its last call",
     ),
     Mutation(
-        "fetch/lanes.py", "loop.call_soon_threadsafe(self._close_if_idle, loop)", "pass", f"{_ROTATION} -k loop",
+        "fetch/lanes.py", "loop.call_soon_threadsafe(self._close_soon, loop)", "pass", f"{_ROTATION} -k loop",
         "the connections of another loop are closed too",
     ),
     Mutation(

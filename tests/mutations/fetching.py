@@ -8,6 +8,7 @@ _STREAMS = "tests/fetch/test_streams.py"
 _HTTP2 = "tests/fetch/test_http2.py"
 _ASKED = "tests/fetch/test_what_servers_ask.py"
 _EXCHANGE = "tests/fetch/test_exchange.py"
+_HOSTILE = "tests/fetch/test_hostile_answers.py"
 _MOUNTS = "tests/clients/test_mounts.py"
 _WEAKENING = "tests/clients/test_weakening.py"
 
@@ -17,11 +18,11 @@ MUTATIONS = [
         "        self._turn.acquire(blocking=False)\n", f"{_HTTP2} -k never_share", "threads do not share a connection of HTTP/2",
     ),
     Mutation(
-        "fetch/engine/connections.py", "            if turn is not None:\n                turn.release()\n", "            pass\n",
+        "fetch/engine/connections.py", "        finally:\n            self._turn.release()\n", "        finally:\n            pass\n",
         f"{_HTTP2} -k each_connection_again", "a connection serves again after its answer",
     ),
     Mutation(
-        "fetch/engine/connections.py", "        return stream is not None and self._inner.is_idle()", "        return False and self._inner.is_idle()",
+        "fetch/engine/connections.py", "        return self._is_ending() or bool(self._http2.get_extra_info(\"is_readable\"))", "        return self._is_ending()",
         f"{_HTTP2} -k ended_meanwhile", "an idle connection of HTTP/2 that the origin ended is not used",
     ),
     Mutation(
@@ -29,11 +30,11 @@ MUTATIONS = [
         f"{_ASKED} -k what_a_proxy_asks", "what a proxy asks for is not the origin's request",
     ),
     Mutation(
-        "fetch/engine/connections.py", "            return raw if isinstance(raw, TLSSocket) else None\n", "            return None\n",
+        "fetch/engine/networks.py", "            return raw if isinstance(raw, TLSSocket) else None\n", "            return None\n",
         f"{_HTTP2} -k spoken", "the engine sees which HTTP is spoken over pyOpenSSL too",
     ),
     Mutation(
-        "fetch/engine/pools.py", "            raise passage.explained(error) from error\n        return Opened", "            raise\n        return Opened",
+        "fetch/engine/pools.py", "            passage.fail(error)\n        try:\n            return Opened", "            raise\n        try:\n            return Opened",
         "tests/fetch/test_fetch_over_tls.py -k refused_certificate", "what the engine raises becomes ours",
     ),
     Mutation(
@@ -93,6 +94,46 @@ MUTATIONS = [
     Mutation(
         "backends/pyopenssl_object.py", "self._fault = _fault_of(error) or self._fault", "self._fault = _fault_of(error)",
         f"{_HTTP2} -k all_who_wait", "all who wait for a connection that is refused are told why",
+    ),
+    Mutation(
+        "fetch/engine/connections.py", "        if self._is_taken:\n            raise", "        if False:\n            raise",
+        f"{_HTTP2} -k tasks_never_share", "tasks do not share a connection of HTTP/2",
+    ),
+    Mutation(
+        "fetch/engine/connections.py", "        if not is_whole and (self._http2 is not None or", "        if False and (self._http2 is not None or",
+        f"{_HTTP2} -k rest_of_an_answer", "what is left of an answer does not count for those after it",
+    ),
+    Mutation(
+        "fetch/engine/networks.py", "            raw.suppress_ragged_eofs = False\n", "            pass\n",
+        f"{_HOSTILE} -k ends_with_its_connection", "a body that is cut is not taken for whole",
+    ),
+    Mutation(
+        "fetch/engine/networks.py", "        stream.tell_cut(True)\n", "", f"{_HOSTILE} -k ends_with_its_connection",
+        "a body that is cut is not taken for whole, in tasks",
+    ),
+    Mutation(
+        "fetch/engine/decoding.py", "        if self._is_begun and not self._inner.eof:\n", "        if False:\n",
+        f"{_HOSTILE} -k not_whole", "a compressed body that is cut is not taken for whole",
+    ),
+    Mutation(
+        "fetch/engine/decoding.py", "self._inner.decompress(part, _MOST)", "self._inner.decompress(part)", f"{_HOSTILE} -k very_much",
+        "a little that stands for very much comes in parts",
+    ),
+    Mutation(
+        "fetch/engine/heads.py", "        if not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):\n", "        if False:\n",
+        f"{_HTTP2} -k head_that_is_none", "lines are not brought in by a header of HTTP/2",
+    ),
+    Mutation(
+        "fetch/engine/heads.py", "    if not 100 <= response.status <= 599:\n", "    if False:\n", f"{_HTTP2} -k head_that_is_none",
+        "a status is one",
+    ),
+    Mutation(
+        "fetch/failures.py", "certificate is not None and is_asked and _is_refusal", "certificate is not None and _is_refusal",
+        f"{_HOSTILE} -k never_asked", "a server that never asked has refused no certificate",
+    ),
+    Mutation(
+        "fetch/lanes.py", "            self._leave(place)\n            is_over = not place.calls\n",
+        "            self._leave(place)\n            is_over = True\n", "tests/fetch/test_closing.py", "a call that runs outlives the closing of its environment",
     ),
     Mutation(
         "core/certificate_requests.py", "    if len(data) < end:\n", "    if False:\n", "tests/core/test_certificate_requests.py",
