@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 import h2.config
 import h2.connection
 import h2.events
-import h2.settings
 
 from fetch.servers import _client
 
@@ -49,13 +48,12 @@ WRONG_HEADS = {
 class Server:
     """What was asked, as (connection, method, path, body); how many requests ran at once on a connection, at most.
 
-    The first `refusing` connections refuse each `/refused`; `most` streams are allowed at once.
+    The first `refusing` connections refuse each `/refused`.
     """
 
     port: int
     ends: Ends | None = None
     refusing: int = 0
-    most: int | None = None
     seen: list[tuple[int, str, str, bytes]] = field(default_factory=list)
     most_at_once: int = 0
     connections: int = 0
@@ -131,9 +129,6 @@ class _Conversation:
         self.ends = ends if ends is not None and number <= ends.connections else None
 
     def run(self):
-        if self.server.most is not None:
-            allowed = {h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS: self.server.most}
-            self.http2.local_settings = h2.settings.Settings(client=False, initial_values=allowed)
         self.http2.initiate_connection()
         self.flush()
         while data := self.tls.recv(65536):

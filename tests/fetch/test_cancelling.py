@@ -11,12 +11,16 @@ import random
 import socket
 from collections.abc import Iterator
 
+import httpcore2
 import pytest
 
 from fetch.awkward import Awkward, awkward
 from fetch.loads import Call, Load, faults, open_sockets, plans, wait_until
 from fetch.servers import context_of
+from mtlskit.backends import get_backend
 from mtlskit.fetch import AsyncEnvironment
+from mtlskit.fetch.engine.connections import AsyncConnectionPool, ConnectionPool, Sending
+from mtlskit.ports import ClientConfiguration
 from mtlskit.testing.certificates import SERVER_AUTH, Authority
 
 SERVERS, CLIENTS = Authority.root("Server root"), Authority.root("Client root")
@@ -77,3 +81,27 @@ def test_a_task_that_is_cancelled_in_its_handshake_closes_its_socket(backend: st
                     return open_sockets(port)
 
         assert asyncio.run(run()) == 0
+
+
+def test_a_connection_that_failed_is_not_made_again(backend: str) -> None:
+    # The pool has forgotten it by then, and would never close it.
+    context = get_backend(backend).client_context(ClientConfiguration(trust=(SERVERS.certificate,)))
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        origin = httpcore2.Origin(b"https", b"localhost", unused.getsockname()[1])
+    url = httpcore2.URL(scheme=b"https", host=b"localhost", port=origin.port, target=b"/")
+
+    def request() -> httpcore2.Request:
+        return httpcore2.Request("GET", url, extensions=Sending().extensions)
+
+    blocking = ConnectionPool(proxy=None, ssl_context=context).create_connection(origin)
+    for expected in (httpcore2.ConnectError, httpcore2.ConnectionNotAvailable):
+        with pytest.raises(expected):
+            blocking.handle_request(request())
+
+    async def by_tasks() -> None:
+        connection = AsyncConnectionPool(proxy=None, ssl_context=context).create_connection(origin)
+        for expected in (httpcore2.ConnectError, httpcore2.ConnectionNotAvailable):
+            with pytest.raises(expected):
+                await connection.handle_async_request(request())
+
+    asyncio.run(by_tasks())

@@ -107,18 +107,21 @@ def pooled(pool_class, url, backend):
     response.read()
     response.close()
     (connection,) = pool.connections
-    found = parser_of(connection._inner), connection._stream
-    pool.close()
-    return found
+    found = parser_of(connection._inner), connection._stream.get_extra_info("ssl_object")
+    try:
+        return *found, leftovers_of(connection._inner, connection._stream)()
+    finally:
+        pool.close()
 
 
 def test_the_engine_still_has_the_places(backend):
     """Fails where a new version of it has them elsewhere: `leftovers_of` would not look there any more."""
     with serving(demanding()) as server:
-        parser, stream = pooled(ConnectionPool, server.url(), backend)
+        parser, tls, has_leftovers = pooled(ConnectionPool, server.url(), backend)
         assert isinstance(parser, h11.Connection)
         assert parser.trailing_data == (b"", False)
-        assert hasattr(stream.get_extra_info("ssl_object"), "pending")
+        assert hasattr(tls, "pending")
+        assert not has_leftovers
 
         parser, layers, buffers, queues = pooled(AsyncConnectionPool, server.url(), backend)
 
@@ -151,8 +154,10 @@ def shaken():
     context = get_backend("ssl").client_context(ClientConfiguration(chain=ALICE, trust=(SERVERS.certificate,)))
     buffers = [ssl.MemoryBIO() for _ in range(4)]
     client = context.wrap_bio(*buffers[:2], server_hostname="localhost")
-    server = demanding("1.3").wrap_bio(*buffers[2:], server_side=True)
-    for each in (client, server, client, server):
+    servers = demanding("1.3")
+    servers.num_tickets = 2
+    server = servers.wrap_bio(*buffers[2:], server_side=True)
+    for each in (client, server, client, server, client, server):
         with contextlib.suppress(ssl.SSLWantReadError):
             each.do_handshake()
         buffers[2].write(buffers[1].read())

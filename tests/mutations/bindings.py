@@ -27,7 +27,7 @@ MUTATIONS = [
     ),
     Mutation(
         "fetch/lanes.py", "            is_over = place.is_left and not place.calls\n", "            is_over = place.is_left\n",
-        f"{_ROTATION} -k peace", "a call that runs when the certificate changes ends in peace",
+        "tests/fetch/test_closing.py", "a call that runs when the certificate changes ends in peace",
     ),
     Mutation(
         "fetch/lanes.py", "            is_over = place.is_left and not place.calls\n",

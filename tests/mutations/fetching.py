@@ -8,15 +8,14 @@ _STREAMS = "tests/fetch/test_streams.py"
 _HTTP2 = "tests/fetch/test_http2.py"
 _ASKED = "tests/fetch/test_what_servers_ask.py"
 _EXCHANGE = "tests/fetch/test_exchange.py"
+_GOAWAY = "tests/fetch/test_goaway.py"
+_LEFTOVERS = "tests/fetch/test_leftovers.py"
+_CANCELLING = "tests/fetch/test_cancelling.py"
 _HOSTILE = "tests/fetch/test_hostile_answers.py"
 _MOUNTS = "tests/clients/test_mounts.py"
 _WEAKENING = "tests/clients/test_weakening.py"
 
 MUTATIONS = [
-    Mutation(
-        "fetch/engine/connections.py", "        if not self._turn.acquire(blocking=False):\n            raise httpcore2.ConnectionNotAvailable\n",
-        "        self._turn.acquire(blocking=False)\n", f"{_HTTP2} -k never_share", "threads do not share a connection of HTTP/2",
-    ),
     Mutation(
         "fetch/engine/connections.py", "        finally:\n            self._turn.release()\n", "        finally:\n            pass\n",
         f"{_HTTP2} -k each_connection_again", "a connection serves again after its answer",
@@ -96,12 +95,81 @@ MUTATIONS = [
         f"{_HTTP2} -k all_who_wait", "all who wait for a connection that is refused are told why",
     ),
     Mutation(
-        "fetch/engine/connections.py", "        if self._is_taken:\n            raise", "        if False:\n            raise",
-        f"{_HTTP2} -k tasks_never_share", "tasks do not share a connection of HTTP/2",
-    ),
-    Mutation(
         "fetch/engine/connections.py", "        if not is_whole and (self._http2 is not None or", "        if False and (self._http2 is not None or",
         f"{_HTTP2} -k rest_of_an_answer", "what is left of an answer does not count for those after it",
+    ),
+    Mutation(
+        "fetch/engine/goaway.py", "        is_goaway = kind == _GOAWAY and", "        is_goaway = False and", f"{_GOAWAY} -k rest_asked_elsewhere",
+        "an answer that comes after a GOAWAY is not lost",
+    ),
+    Mutation(
+        "fetch/engine/goaway.py", "if stream > self._last)", "if False)", f"{_GOAWAY} -k sent_elsewhere",
+        "what a server did not take is told, and asked elsewhere",
+    ),
+    Mutation(
+        "fetch/engine/goaway.py", "                self._held = data[at:]\n                break\n", "                break\n",
+        f"{_GOAWAY} -k split", "frames may come in any pieces",
+    ),
+    Mutation(
+        "fetch/engine/goaway.py", "and not stream and length >= 8", "", f"{_GOAWAY} -k for_the_parser",
+        "a GOAWAY that is none is left to the parser",
+    ),
+    Mutation(
+        "fetch/engine/goaway.py", " and bool(flags & _END_HEADERS)", "", f"{_GOAWAY} -k last_octet",
+        "headers that go on in other frames are read to their end",
+    ),
+    Mutation(
+        "fetch/engine/goaway.py", "        return bool(self.refused) and not self._open", "        return False",
+        f"{_GOAWAY} -k stream_is_asked_elsewhere", "who waits for leave to send to a stream that was refused does not wait for ever",
+    ),
+    Mutation(
+        "fetch/engine/connections.py", "        if self._inner.has_expired():\n            return True\n        if self._http2 is None or not self._inner.is_idle():\n            return False\n        return self._is_ending() or",
+        "        if self._inner.has_expired():\n            return True\n        if self._http2 is None or not self._inner.is_idle():\n            return False\n        return",
+        f"{_GOAWAY} -k closed_when_it_is_idle", "a connection that takes no more is closed",
+    ),
+    Mutation(
+        "fetch/engine/connections.py", "        return not self._is_ending() and bool(", "        return bool(", f"{_GOAWAY} -k closed_when_it_is_idle",
+        "a connection that takes no more gets nothing more",
+    ),
+    Mutation(
+        "fetch/engine/connections.py", "        sending.refusals += not", "        sending.refusals += 0 * ", f"{_GOAWAY} -k for_ever",
+        "what is refused for ever fails",
+    ),
+    Mutation(
+        "fetch/engine/connections.py", "            self.stage = Stage.REUSED  # it spoke", "            pass  # it spoke", f"{_GOAWAY} -k never_answered",
+        "the end of a connection after a GOAWAY is no refusal of the certificate",
+    ),
+    Mutation(
+        "fetch/engine/connections.py", "        if self._is_begun:\n            raise", "        if False:\n            raise",
+        f"{_CANCELLING} -k not_made_again", "a connection that the pool has forgotten is not made again",
+    ),
+    Mutation(
+        "fetch/engine/connections.py", "        return self._has_leftovers is not None and self._has_leftovers()", "        return False",
+        f"{_LEFTOVERS} -k behind_it", "an answer that nobody asked for is not given to the next call",
+    ),
+    Mutation(
+        "fetch/engine/leftovers.py", "        yield lambda: parser.trailing_data[0]\n", "        yield from ()\n", f"{_LEFTOVERS} -k one_piece",
+        "what came with an answer is looked for in the parser",
+    ),
+    Mutation(
+        "fetch/engine/leftovers.py", "        yield _reading(tls, buffers[0] if buffers else None)\n", "        yield from ()\n",
+        f"{_LEFTOVERS} -k behind_it", "what came behind an answer is looked for in TLS",
+    ),
+    Mutation(
+        "fetch/engine/leftovers.py", "        yield tls.pending\n", "        yield from ()\n", f"{_LEFTOVERS} -k behind_it",
+        "what came behind an answer is looked for in pyOpenSSL",
+    ),
+    Mutation(
+        "fetch/engine/leftovers.py", "        except ssl.SSLWantReadError:\n            return False", "        except ssl.SSLWantReadError:\n            return True",
+        f"{_LEFTOVERS} -k tickets", "a session ticket closes no connection",
+    ),
+    Mutation(
+        "fetch/engine/leftovers.py", "            yield queue.__len__\n", "            yield lambda: 0\n", f"{_LEFTOVERS} -k other_place",
+        "what came behind an answer is looked for in the async engine's queue",
+    ),
+    Mutation(
+        "fetch/engine/networks.py", "        except BaseException:\n            with anyio", "        except Exception:\n            with anyio",
+        f"{_CANCELLING} -k handshake", "a task that is cancelled in its handshake closes its socket",
     ),
     Mutation(
         "fetch/engine/networks.py", "            raw.suppress_ragged_eofs = False\n", "            pass\n",

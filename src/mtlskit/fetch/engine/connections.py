@@ -71,6 +71,7 @@ class _Known:
         self._stream: Any = None  # of TLS with the origin
         self._http2: HTTP2Stream | AsyncHTTP2Stream | None = None  # the same, where that is spoken
         self._has_leftovers: Callable[[], bool] | None = None
+        self._is_begun = False
         self.stage = Stage.CONNECTING
         self.hearing = Hearing()
         for name in _AS_THEY_ARE:
@@ -136,6 +137,8 @@ class _Known:
         stage = self._stages.get(event)
         if stage is None:
             return
+        if stage is Stage.CONNECTING:
+            self._connect_once()
         self.stage = stage
         if stage is Stage.HANDSHAKE:
             self.hearing.request = None  # what a proxy asked for is not the origin's
@@ -144,10 +147,14 @@ class _Known:
             if isinstance(self._stream, HTTP2Stream | AsyncHTTP2Stream):
                 self._http2 = self._stream
 
-    def _open(self, request: httpcore2.Request, stream: int) -> None:
-        """Just before the engine opens a stream: not after the server's last word, for which it may have waited."""
-        if self._is_ending():
+    def _connect_once(self) -> None:
+        """Not a second time: who was given a connection that failed would make one that the pool has forgotten."""
+        if self._is_begun:
             raise httpcore2.ConnectionNotAvailable
+        self._is_begun = True
+
+    def _open(self, request: httpcore2.Request, stream: int) -> None:
+        """Just before the engine opens a stream."""
         if self._http2 is not None:
             self._http2.frames.open(stream)
             request.extensions[_SENDING].stream = stream

@@ -90,8 +90,8 @@ class Frames:
 
     def _gone_away(self, last: int) -> bytes:
         # A server that ends in peace says at first that it takes all, and later up to where it went.
-        self._last = last if self._last is None else min(self._last, last)
-        refused = sorted(stream for stream in self._open if stream > self._last)
+        self._last = last
+        refused = sorted(stream for stream in self._open if stream > last)
         self._open.difference_update(refused)
         self.refused.update(refused)
         return b"".join(_RESET.pack(0, 4, _RST_STREAM, 0, stream, _REFUSED_STREAM) for stream in refused)
