@@ -103,7 +103,7 @@ MUTATIONS = [
         "an answer that comes after a GOAWAY is not lost",
     ),
     Mutation(
-        "fetch/engine/goaway.py", "if stream > self._last)", "if False)", f"{_GOAWAY} -k sent_elsewhere",
+        "fetch/engine/goaway.py", "if stream > last)", "if False)", f"{_GOAWAY} -k sent_elsewhere",
         "what a server did not take is told, and asked elsewhere",
     ),
     Mutation(
