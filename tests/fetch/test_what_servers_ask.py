@@ -8,7 +8,7 @@ from clients.proxies import proxying
 from fetch.servers import context_of, serving
 from mtlskit.backends import get_backend
 from mtlskit.errors import ClientCertificateRefused, ConfigurationError, FetchError
-from mtlskit.fetch import CertificateUse
+from mtlskit.fetch import CertificateUse, Environment
 from mtlskit.ports import Verification
 from mtlskit.testing.certificates import SERVER_AUTH, Authority
 
@@ -150,3 +150,17 @@ def test_a_proxy_that_is_none_is_refused_without_showing_it(fetch_one, text):
         fetch_one(BINDINGS, "ALICE", "https://localhost:1/", {**TRUST, "proxy": text})
 
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+def test_connections_that_failed_behind_a_proxy_are_not_kept(backend, proxy, version):
+    """The engine would keep each in its pool until that is full."""
+    with (
+        serving(demanding(version)) as server,
+        Environment(BINDINGS, backend=backend, **TRUST, proxy=proxy.url) as env,
+    ):
+        for _ in range(3):
+            with pytest.raises(ClientCertificateRefused):
+                env.MALLORY.fetch(server.url())
+        (place,) = env.MALLORY._certified._places.values()
+        assert place.pool._pool.connections == []
