@@ -20,6 +20,7 @@ from typing import BinaryIO
 
 from cryptography import x509
 
+from fetch.listening import listening
 from mtlskit.core.certificates import common_name
 
 _MOMENT = 0.002  # seconds
@@ -29,7 +30,7 @@ _MOMENT = 0.002  # seconds
 class Awkward:
     """`seen` has the paths, in order; `living` how many connections are open here."""
 
-    port: int
+    port: int = 0
     seen: list[str] = field(default_factory=list)
     living: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -45,34 +46,9 @@ class Awkward:
 @contextmanager
 def awkward(context: ssl.SSLContext) -> Iterator[Awkward]:
     """Runs it on a free port."""
-    with socket.create_server(("127.0.0.1", 0), backlog=256) as listener:
-        server = Awkward(listener.getsockname()[1])
-        threads: list[threading.Thread] = []
-        connections: list[socket.socket] = []
-
-        def accept() -> None:
-            while True:
-                try:
-                    raw, _ = listener.accept()
-                except OSError:
-                    return
-                connections.append(raw)
-                threads.append(threading.Thread(target=_converse, args=(server, context, raw)))
-                threads[-1].start()
-
-        acceptor = threading.Thread(target=accept)
-        acceptor.start()
-        try:
-            yield server
-        finally:
-            with suppress(OSError):
-                listener.shutdown(socket.SHUT_RDWR)
-            acceptor.join()
-            for raw in connections:
-                with suppress(OSError):
-                    raw.shutdown(socket.SHUT_RDWR)
-            for thread in threads:
-                thread.join()
+    server = Awkward()
+    with listening(lambda raw, _number: _converse(server, context, raw)) as server.port:
+        yield server
 
 
 def _converse(server: Awkward, context: ssl.SSLContext, raw: socket.socket) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import socket
 import struct
-import threading
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ import h2.config
 import h2.connection
 import h2.events
 
+from fetch.listening import listening
 from fetch.servers import _client
 
 EVERYTHING = 2**31 - 1  # the last stream of a GOAWAY that only says that another one will come
@@ -51,7 +51,7 @@ class Server:
     The first `refusing` connections refuse each `/refused`.
     """
 
-    port: int
+    port: int = 0
     ends: Ends | None = None
     refusing: int = 0
     seen: list[tuple[int, str, str, bytes]] = field(default_factory=list)
@@ -66,37 +66,13 @@ class Server:
 @contextmanager
 def serving(context, **options):
     """Runs it on a free port. What a path does: see `_Conversation.answer`."""
-    with socket.create_server(("127.0.0.1", 0), backlog=128) as listener:
-        server = Server(listener.getsockname()[1], **options)
-        opened: list[socket.socket] = []
-        threads: list[threading.Thread] = []
-
-        def accept():
-            with suppress(OSError):
-                while True:
-                    raw, _ = listener.accept()
-                    server.connections += 1
-                    opened.append(raw)
-                    thread = threading.Thread(target=converse, args=(server, context, raw, server.connections))
-                    threads.append(thread)
-                    thread.start()
-
-        acceptor = threading.Thread(target=accept)
-        acceptor.start()
-        try:
-            yield server
-        finally:
-            with suppress(OSError):
-                listener.shutdown(socket.SHUT_RDWR)
-            acceptor.join()
-            for raw in opened:
-                with suppress(OSError):
-                    raw.shutdown(socket.SHUT_RDWR)
-            for thread in threads:
-                thread.join()
+    server = Server(**options)
+    with listening(lambda raw, number: converse(server, context, raw, number)) as server.port:
+        yield server
 
 
 def converse(server, context, raw, number):
+    server.connections = max(server.connections, number)
     raw.settimeout(20)
     with raw, suppress(OSError):
         try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import socket
 import ssl
-import threading
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from dataclasses import dataclass, field
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
+from fetch.listening import listening
 from mtlskit.backends import get_backend
 from mtlskit.core.certificates import SigningChain
 from mtlskit.ports import ServerConfiguration, TLSVersion, Verification
@@ -42,7 +42,6 @@ class Server:
     seen: list[Seen] = field(default_factory=list)
     handshakes: int = 0
     routes: dict = field(default_factory=dict)
-    cut_connections: set[int] = field(default_factory=set)
 
     def url(self, path: str = "/", host: str = "localhost") -> str:
         return f"https://{host}:{self.port}{path}"
@@ -65,35 +64,9 @@ def context_of(
 @contextmanager
 def serving(context: ssl.SSLContext, *, mute: bool = False, **routes):
     """Runs a server on a free port. A `mute` one ends a connection that it refuses without an alert."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = Server(port=listener.getsockname()[1], routes=routes)
-        connections: list[socket.socket] = []
-        threads: list[threading.Thread] = []
-
-        def accept():
-            while True:
-                try:
-                    raw, _ = listener.accept()
-                except OSError:
-                    return
-                connections.append(raw)
-                thread = threading.Thread(target=_converse, args=(server, context, raw, len(connections), mute))
-                threads.append(thread)
-                thread.start()
-
-        acceptor = threading.Thread(target=accept)
-        acceptor.start()
-        try:
-            yield server
-        finally:
-            with suppress(OSError):
-                listener.shutdown(socket.SHUT_RDWR)
-            acceptor.join()
-            for connection in connections:
-                with suppress(OSError):
-                    connection.shutdown(socket.SHUT_RDWR)
-            for thread in threads:
-                thread.join()
+    server = Server(routes=routes)
+    with listening(lambda raw, number: _converse(server, context, raw, number, mute)) as server.port:
+        yield server
 
 
 def _converse(server, context, raw, number, mute):

@@ -19,7 +19,8 @@ from fetch.loads import Call, Load, faults, open_sockets, plans, wait_until
 from fetch.servers import context_of
 from mtlskit.backends import get_backend
 from mtlskit.fetch import AsyncEnvironment
-from mtlskit.fetch.engine.connections import AsyncConnectionPool, ConnectionPool, Sending
+from mtlskit.fetch.engine.connections import AsyncConnectionPool, ConnectionPool
+from mtlskit.fetch.engine.known import Sending
 from mtlskit.ports import ClientConfiguration
 from mtlskit.testing.certificates import SERVER_AUTH, Authority
 

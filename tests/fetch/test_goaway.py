@@ -228,7 +228,7 @@ def test_a_connection_that_takes_no_more_gets_nothing_and_is_closed_when_it_is_i
     network = SimpleNamespace(read=None, write=None, close=None, aclose=None, get_extra_info=lambda _: False)
     for kind, stream in ((Connection, HTTP2Stream(network)), (AsyncConnection, AsyncHTTP2Stream(network))):
         connection = kind(SimpleNamespace(**idle), STAGES)
-        connection._note("connection.start_tls.complete", {"return_value": stream})
+        connection.note("connection.start_tls.complete", {"return_value": stream})
         assert (connection.is_available(), connection.has_expired()) == (True, False)
         stream.frames.received(goaway(last))
         assert (connection.is_available(), connection.has_expired()) == (False, True)

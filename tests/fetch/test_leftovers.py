@@ -13,7 +13,8 @@ import pytest
 from fetch.awkward import awkward
 from fetch.servers import context_of, serving
 from mtlskit.backends import get_backend
-from mtlskit.fetch.engine.connections import AsyncConnectionPool, ConnectionPool, Sending
+from mtlskit.fetch.engine.connections import AsyncConnectionPool, ConnectionPool
+from mtlskit.fetch.engine.known import Sending
 from mtlskit.fetch.engine.leftovers import buffer_of, layers_of, leftovers_of, parser_of, queue_of
 from mtlskit.ports import ClientConfiguration
 from mtlskit.testing.certificates import SERVER_AUTH, Authority

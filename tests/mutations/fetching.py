@@ -21,11 +21,11 @@ MUTATIONS = [
         f"{_HTTP2} -k each_connection_again", "a connection serves again after its answer",
     ),
     Mutation(
-        "fetch/engine/connections.py", "        return self._is_ending() or bool(self._http2.get_extra_info(\"is_readable\"))", "        return self._is_ending()",
+        "fetch/engine/known.py", "        return self._is_ending() or bool(self._http2.get_extra_info(\"is_readable\"))", "        return self._is_ending()",
         f"{_HTTP2} -k ended_meanwhile", "an idle connection of HTTP/2 that the origin ended is not used",
     ),
     Mutation(
-        "fetch/engine/connections.py", "            self.hearing.request = None  # what", "            pass  # what",
+        "fetch/engine/known.py", "            self.hearing.request = None  # what", "            pass  # what",
         f"{_ASKED} -k what_a_proxy_asks", "what a proxy asks for is not the origin's request",
     ),
     Mutation(
@@ -95,7 +95,7 @@ MUTATIONS = [
         f"{_HTTP2} -k all_who_wait", "all who wait for a connection that is refused are told why",
     ),
     Mutation(
-        "fetch/engine/connections.py", "        if not is_whole and (self._http2 is not None or", "        if False and (self._http2 is not None or",
+        "fetch/engine/known.py", "        if not is_whole and (self._http2 is not None or", "        if False and (self._http2 is not None or",
         f"{_HTTP2} -k rest_of_an_answer", "what is left of an answer does not count for those after it",
     ),
     Mutation(
@@ -123,28 +123,28 @@ MUTATIONS = [
         f"{_GOAWAY} -k stream_is_asked_elsewhere", "who waits for leave to send to a stream that was refused does not wait for ever",
     ),
     Mutation(
-        "fetch/engine/connections.py", "        if self._inner.has_expired():\n            return True\n        if self._http2 is None or not self._inner.is_idle():\n            return False\n        return self._is_ending() or",
-        "        if self._inner.has_expired():\n            return True\n        if self._http2 is None or not self._inner.is_idle():\n            return False\n        return",
+        "fetch/engine/known.py", "        if self.inner.has_expired():\n            return True\n        if self._http2 is None or not self.inner.is_idle():\n            return False\n        return self._is_ending() or",
+        "        if self.inner.has_expired():\n            return True\n        if self._http2 is None or not self.inner.is_idle():\n            return False\n        return",
         f"{_GOAWAY} -k closed_when_it_is_idle", "a connection that takes no more is closed",
     ),
     Mutation(
-        "fetch/engine/connections.py", "        return not self._is_ending() and bool(", "        return bool(", f"{_GOAWAY} -k closed_when_it_is_idle",
+        "fetch/engine/known.py", "        return not self._is_ending() and bool(", "        return bool(", f"{_GOAWAY} -k closed_when_it_is_idle",
         "a connection that takes no more gets nothing more",
     ),
     Mutation(
-        "fetch/engine/connections.py", "        sending.refusals += not", "        sending.refusals += 0 * ", f"{_GOAWAY} -k for_ever",
+        "fetch/engine/known.py", "        sending.refusals += not", "        sending.refusals += 0 * ", f"{_GOAWAY} -k for_ever",
         "what is refused for ever fails",
     ),
     Mutation(
-        "fetch/engine/connections.py", "            self.stage = Stage.REUSED  # it spoke", "            pass  # it spoke", f"{_GOAWAY} -k never_answered",
+        "fetch/engine/known.py", "            self.stage = Stage.REUSED  # it spoke", "            pass  # it spoke", f"{_GOAWAY} -k never_answered",
         "the end of a connection after a GOAWAY is no refusal of the certificate",
     ),
     Mutation(
-        "fetch/engine/connections.py", "        if self._is_begun:\n            raise", "        if False:\n            raise",
+        "fetch/engine/known.py", "        if self._is_begun:\n            raise", "        if False:\n            raise",
         f"{_CANCELLING} -k not_made_again", "a connection that the pool has forgotten is not made again",
     ),
     Mutation(
-        "fetch/engine/connections.py", "        return self._has_leftovers is not None and self._has_leftovers()", "        return False",
+        "fetch/engine/known.py", "        return self._has_leftovers is not None and self._has_leftovers()", "        return False",
         f"{_LEFTOVERS} -k behind_it", "an answer that nobody asked for is not given to the next call",
     ),
     Mutation(
@@ -202,6 +202,30 @@ MUTATIONS = [
     Mutation(
         "fetch/lanes.py", "            self._leave(place)\n            is_over = not place.calls\n",
         "            self._leave(place)\n            is_over = True\n", "tests/fetch/test_closing.py", "a call that runs outlives the closing of its environment",
+    ),
+    Mutation(
+        "fetch/environment.py", "            engine()  # now", "            pass  # now", "tests/fetch/test_closing.py -k fork",
+        "the engine is there before anybody can fork",
+    ),
+    Mutation(
+        "fetch/sources.py", "            with self._lock:  # or", "            if True:  # or", "tests/fetch/test_sources.py -k slow_reader",
+        "I14: a slow reader does not put back what another has replaced",
+    ),
+    Mutation(
+        "fetch/responses.py", "        with suppress(LookupError, ValueError):  # no charset", "        if True:  # no charset",
+        f"{_HOSTILE} -k charset", "a charset that is none is not raised",
+    ),
+    Mutation(
+        "core/given.py", "    if isinstance(given, str) and not _ONE_LINE.fullmatch(given):", "    if False:", "tests/fetch/test_mistakes.py -k i11",
+        "I11: a key in the wrong place is not shown",
+    ),
+    Mutation(
+        "core/certificate_requests.py", "        with suppress(Exception):  # whatever", "        if True:  # whatever",
+        "tests/core/test_certificate_requests.py", "a name that cryptography cannot read is passed over",
+    ),
+    Mutation(
+        "fetch/bodies.py", "            octets = octets[: int(self._left)]\n", "", "tests/fetch/test_mistakes.py -k grows",
+        "a file that grows is sent as long as it was",
     ),
     Mutation(
         "core/certificate_requests.py", "    if len(data) < end:\n", "    if False:\n", "tests/core/test_certificate_requests.py",

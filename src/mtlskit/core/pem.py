@@ -155,7 +155,7 @@ def pkcs12_in(data: Secret, password: Secret) -> tuple[PrivateKey, tuple[x509.Ce
 def known_private_key_in(pem: Secret) -> PrivateKey:
     """As `private_key_in`, of a key that was read by that and sealed since: raises ValueError for another.
 
-    To look at an RSA key once more costs a tenth of a second.
+    To look at an RSA key once more costs far more than all else.
     """
     return _supported(serialization.load_pem_private_key(pem.octets(), None, unsafe_skip_rsa_key_validation=True))
 

@@ -13,10 +13,11 @@ from cryptography import x509
 
 from mtlskit.errors import FetchError
 from mtlskit.fetch.bodies import StreamedBody
-from mtlskit.fetch.engine.connections import AsyncConnectionPool, ConnectionPool, Sending
+from mtlskit.fetch.engine.connections import AsyncConnectionPool, ConnectionPool
 from mtlskit.fetch.engine.decoding import DecodingError, decoded, decoded_async
 from mtlskit.fetch.engine.heads import headers_of, status_of
 from mtlskit.fetch.engine.http2 import HTTP2, HTTP2_ERRORS
+from mtlskit.fetch.engine.known import Sending
 from mtlskit.fetch.engine.requests import request_of
 from mtlskit.fetch.exchange import Step
 from mtlskit.fetch.failures import Circumstances, Failure, Stage, causes, explain
