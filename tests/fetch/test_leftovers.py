@@ -96,7 +96,7 @@ def pooled(pool_class, url, backend):
 
     async def looked_into():
         (connection,) = pool.connections
-        found = connection._inner, connection._stream
+        found = connection.inner, connection._stream
         places = [parser_of(found[0]), [type(each).__name__ for each in layers_of(found[1])]]
         places += [[f(each) for each in layers_of(found[1])] for f in (buffer_of, queue_of)]
         await pool.aclose()
@@ -108,9 +108,9 @@ def pooled(pool_class, url, backend):
     response.read()
     response.close()
     (connection,) = pool.connections
-    found = parser_of(connection._inner), connection._stream.get_extra_info("ssl_object")
+    found = parser_of(connection.inner), connection._stream.get_extra_info("ssl_object")
     try:
-        return *found, leftovers_of(connection._inner, connection._stream)()
+        return *found, leftovers_of(connection.inner, connection._stream)()
     finally:
         pool.close()
 

@@ -375,7 +375,32 @@ def test_i14_a_slow_reader_does_not_put_back_what_another_has_replaced(store):
     assert reading.wait(10)
     uploads.replace(certificate_id, ROOT.leaf("third").to_pem())
     go_on.set()
+    slow.join()
 
     assert "third" in source.current().certificate.subject.rfc4514_string()
-    slow.join()
-    assert "third" in source.current().certificate.subject.rfc4514_string()
+
+
+def test_of_many_who_ask_after_a_change_one_reads(store):
+    uploads = CertificateUploads(store)
+    certificate_id = uploads.upload(ROOT.leaf("first").to_pem()).id
+    source = UploadedChain(store, certificate_id)
+    read, readers, together = source._uploads.signing_chain, [], threading.Barrier(5)
+
+    def slowly(given):
+        readers.append(threading.current_thread())
+        time.sleep(0.05)
+        return read(given)
+
+    def ask():
+        together.wait(10)
+        assert "second" in source.current().certificate.subject.rfc4514_string()
+
+    source._uploads.signing_chain = slowly
+    uploads.replace(certificate_id, ROOT.leaf("second").to_pem())
+    threads = [threading.Thread(target=ask) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len(readers) == 1

@@ -208,16 +208,20 @@ MUTATIONS = [
         "the engine is there before anybody can fork",
     ),
     Mutation(
-        "fetch/sources.py", "            with self._lock:  # or", "            if True:  # or", "tests/fetch/test_sources.py -k slow_reader",
-        "I14: a slow reader does not put back what another has replaced",
+        "fetch/sources.py", "            with self._lock:  # one", "            if True:  # one", "tests/fetch/test_sources.py -k one_reads",
+        "of many who ask after a change one reads",
+    ),
+    Mutation(
+        "fetch/sources.py", "        else:\n            self._seen = change\n", "        else:\n            self._seen = self._change\n",
+        "tests/fetch/test_sources.py -k slow_reader", "I14: a slow reader does not put back what another has replaced",
     ),
     Mutation(
         "fetch/responses.py", "        with suppress(LookupError, ValueError):  # no charset", "        if True:  # no charset",
         f"{_HOSTILE} -k charset", "a charset that is none is not raised",
     ),
     Mutation(
-        "core/given.py", "    if isinstance(given, str) and not _ONE_LINE.fullmatch(given):", "    if False:", "tests/fetch/test_mistakes.py -k i11",
-        "I11: a key in the wrong place is not shown",
+        "core/given.py", "    if isinstance(given, str) and not _ONE_LINE.fullmatch(given):", "    if False:", "tests/fetch/test_mistakes.py -k as_far_as",
+        "I11: what could hold a key is not shown",
     ),
     Mutation(
         "core/certificate_requests.py", "        with suppress(Exception):  # whatever", "        if True:  # whatever",

@@ -98,7 +98,7 @@ class UploadedChain:
         """The chain; raises CertificateError once it was deleted."""
         self._poll()
         if self._is_to_be_read():
-            with self._lock:  # or a slow reader would put back what another one has replaced
+            with self._lock:  # one reads for all; the others wait for what it finds
                 if self._is_to_be_read():
                     self._read_again()
         if self._is_gone:
